@@ -27,7 +27,7 @@ function(cql_programs folder)
     string(REPLACE "/" "_" target ${folder}_${name})
     add_executable(${target} ${source})
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
-                                               RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+                          RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
     target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} cql_program)
     if(arg_PUBLIC_HEADER_ONLY)
       target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include)
@@ -45,8 +45,8 @@ if(CQL_SANITIZE)
   target_link_options(cql_program INTERFACE -fsanitize=${CQL_SANITIZE})
 endif()
 
-# bench/bench_*.c are clients on top of the library, malloccount.c is preloaded into others' programs,
-# and the rest (the canned server, the raw client) stand alone: they are what we compare with.
+# bench/bench_*.c are clients on top of the library, malloccount.c is preloaded into others'
+# programs, and the rest (the canned server, the raw client) stand alone: what we compare with.
 function(cql_bench)
   file(GLOB programs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.c)
   foreach(source IN LISTS programs)

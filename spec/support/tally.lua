@@ -24,8 +24,8 @@ return function()
     local at = failure.element.trace or trace
     local message = text(failure.message)
     record("failed", failure.name, message)
-    io.write("FAILED  ", failure.name, "\n  ", at.short_src or "?", ":", at.currentline or 0, "\n  ",
-      (message:gsub("\n", "\n  ")), "\n")
+    local place = (at.short_src or "?") .. ":" .. (at.currentline or 0)
+    io.write("FAILED  ", failure.name, "\n  ", place, "\n  ", (message:gsub("\n", "\n  ")), "\n")
     if failure.isError and trace.traceback then
       io.write("  ", (trace.traceback:gsub("^\n", ""):gsub("\n", "\n  ")), "\n")
     end
@@ -42,7 +42,8 @@ return function()
       record("passed", handler.getFullName(element))
     elseif status == "pending" then
       local pending = handler.pendings[#handler.pendings]
-      record("skipped", pending.name, pending.message and text(pending.message) or "no reason given")
+      local reason = pending.message and text(pending.message) or "no reason given"
+      record("skipped", pending.name, reason)
     elseif status == "failure" then
       show(handler.failures[#handler.failures])
     else
