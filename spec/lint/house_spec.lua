@@ -19,6 +19,7 @@ local function columns(line) return #line:gsub("[\128-\191]", "") end
 
 -- The functions of a C file {name, line, count}, as clang-format leaves them: a body opens at the
 -- end of a line and closes in column 1.
+local function c_functions(text)
   local found, number, name, first = {}, 0, nil, nil
   local signature = ""
   for line in (text .. "\n"):gmatch "(.-)\n" do
