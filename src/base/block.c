@@ -1,0 +1,90 @@
+#include "base/block.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RECYCLE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RECYCLE 0
+#endif
+#endif
+#ifndef RECYCLE
+#define RECYCLE 1
+#endif
+
+/* Powers of two of what fits, header apart, but for one class that holds a whole v5 segment. */
+static const size_t class_capacity[CQL__BLOCK_CLASSES] = {
+    96,        224,        480,         992,         2016,        4064,
+    8 * 1024,  16 * 1024,  32 * 1024,   64 * 1024,   CQL__SLAB_SEGMENT, 256 * 1024,
+    512 * 1024, 1024 * 1024, 2048 * 1024, 4096 * 1024, 8192 * 1024, 16384 * 1024};
+
+static uint32_t class_of(size_t capacity) {
+  uint32_t size_class = 0;
+  while (size_class < CQL__BLOCK_CLASSES && class_capacity[size_class] < capacity) size_class++;
+  return size_class;
+}
+
+void cql__pool_init(cql__pool *pool) { memset(pool, 0, sizeof *pool); }
+
+void cql__pool_deinit(cql__pool *pool) {
+  for (uint32_t i = 0; i < CQL__BLOCK_CLASSES; i++) {
+    while (pool->idle[i]) {
+      cql__block *block = pool->idle[i];
+      pool->idle[i] = block->next;
+      cql__free(block);
+    }
+  }
+  pool->idle_large = 0;
+}
+
+cql__block *cql__block_take(cql__pool *pool, size_t capacity) {
+  uint32_t size_class = class_of(capacity);
+  cql__block *block = NULL;
+  if (size_class < CQL__BLOCK_CLASSES) {
+    capacity = class_capacity[size_class];
+    block = pool->idle[size_class];
+    if (block) {
+      pool->idle[size_class] = block->next;
+      if (capacity >= CQL__BLOCK_LARGE) pool->idle_large -= capacity;
+    }
+  }
+  if (!block) {
+    block = cql__malloc(sizeof *block + capacity);
+    if (!block) return NULL;
+    block->pool = pool;
+    block->size_class = size_class;
+    block->capacity = capacity;
+  }
+  block->next = NULL;
+  block->refs = 1;
+  pool->live++;
+  return block;
+}
+
+cql__block *cql__block_grow(cql__block *block, size_t used, size_t capacity) {
+  assert(block->refs == 1);
+  cql__block *larger = cql__block_take(block->pool, capacity);
+  if (!larger) return NULL;
+  memcpy(larger->data, block->data, used);
+  cql__block_unref(block);
+  return larger;
+}
+
+void cql__block_release(cql__block *block) {
+  cql__pool *pool = block->pool;
+  pool->live--;
+  int large = block->capacity >= CQL__BLOCK_LARGE;
+  if (!RECYCLE || block->size_class == CQL__BLOCK_CLASSES ||
+      (large && pool->idle_large + block->capacity > CQL__IDLE_LARGE_MAX)) {
+    cql__free(block);
+    return;
+  }
+  if (large) pool->idle_large += block->capacity;
+  block->next = pool->idle[block->size_class];
+  pool->idle[block->size_class] = block;
+}

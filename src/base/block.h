@@ -1,0 +1,47 @@
+/* Block: counted bytes of a size class, recycled by the session's pool.
+ *
+ * Bodies of requests, results and receive buffers are blocks: in the steady state taking one is a
+ * pop and letting it go a push. Under AddressSanitizer nothing is recycled, so that a use after
+ * free shows. */
+#ifndef CQL_BASE_BLOCK_H
+#define CQL_BASE_BLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CQL__BLOCK_CLASSES = 18 };
+
+typedef struct cql__block {
+  struct cql__pool *pool;
+  struct cql__block *next; /* while it is free */
+  uint32_t refs;
+  uint32_t size_class; /* CQL__BLOCK_CLASSES: larger than any */
+  size_t capacity;
+  uint8_t data[];
+} cql__block;
+
+typedef struct cql__pool {
+  cql__block *idle[CQL__BLOCK_CLASSES];
+  size_t idle_large; /* bytes of idle blocks of 64 KiB and more; bounded */
+  size_t live;       /* blocks that are out */
+} cql__pool;
+
+void cql__pool_init(cql__pool *pool);
+/* Frees what is idle; every block must be back. */
+void cql__pool_deinit(cql__pool *pool);
+
+/* At least `capacity` bytes, one reference, not zeroed; NULL: no memory. */
+cql__block *cql__block_take(cql__pool *pool, size_t capacity);
+/* A larger block with the first `used` bytes of `block`, whose one reference it takes; NULL: no
+ * memory, `block` is as before. */
+cql__block *cql__block_grow(cql__block *block, size_t used, size_t capacity);
+static inline cql__block *cql__block_ref(cql__block *block) {
+  block->refs++;
+  return block;
+}
+void cql__block_release(cql__block *block);
+static inline void cql__block_unref(cql__block *block) {
+  if (block && --block->refs == 0) cql__block_release(block);
+}
+
+#endif

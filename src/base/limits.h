@@ -1,0 +1,61 @@
+/* Limits: each number with its reason. Those that users may set are in session/config.c. */
+#ifndef CQL_BASE_LIMITS_H
+#define CQL_BASE_LIMITS_H
+
+/* Blocks of this size and more count against the next limit when they are idle. */
+#define CQL__BLOCK_LARGE (64 * 1024)
+/* Idle large blocks that a session keeps: enough for pages of 580 kB to be recycled without a page
+ * fault, little enough not to be a leak after a burst. */
+#define CQL__IDLE_LARGE_MAX (8 * 1024 * 1024)
+
+/* A v5 segment is at most 8 + 131,071 + 4 bytes; room for one and the head of the next. */
+#define CQL__SLAB_SEGMENT (132 * 1024)
+/* v3 and v4: what one read may bring; larger envelopes get a block of their own. */
+#define CQL__SLAB_PLAIN (64 * 1024)
+
+/* A result with a body up to this size is copied out of its receive buffer: one row must never
+ * pin 64 KiB. */
+#define CQL__RESULT_COPY_MAX 1024
+
+/* The write buffer is sent when so much has gathered; one send carries hundreds of requests. */
+#define CQL__GATHER 16384
+/* Bodies from here on are sent from where they lie (writev) rather than copied. */
+#define CQL__REFERENCE_MIN 8192
+/* Unsent bytes from which on a connection takes no more requests: they wait in the queue. */
+#define CQL__UNSENT_MAX (1024 * 1024)
+
+/* What one step reads from one connection before others get their turn. */
+#define CQL__STEP_READ_MAX (2 * 1024 * 1024)
+
+/* An envelope that claims more than this gets its memory as it arrives, not at once. */
+#define CQL__EAGER_BODY (4 * 1024 * 1024)
+
+/* Rounds of AUTH_CHALLENGE before the server is told off. */
+#define CQL__AUTH_ROUNDS 16
+
+/* Answers on streams that nobody waits for, until the connection is closed: the peer is confused. */
+#define CQL__UNKNOWN_STREAMS_MAX 100
+
+/* Timed-out streams, older than a second, after which a connection is replaced. */
+#define CQL__ORPHANS_MAX 1024
+
+/* Attempts of one request and re-prepares of one statement within it. */
+#define CQL__ATTEMPTS_MAX 10
+#define CQL__REPREPARES_MAX 3
+
+/* Events that wait for a host that doesn't poll; then the oldest go and are counted. */
+#define CQL__EVENTS_MAX 1024
+
+/* Handshakes under way at once in one session: no storm when nodes come back. */
+#define CQL__HANDSHAKES_MAX 32
+
+/* Shapes of rows that a session remembers beside those of prepared statements. */
+#define CQL__SHAPES_MAX 256
+
+/* How late a step must be for silence not to be held against the peers: the host slept. */
+#define CQL__OVERSLEPT_MS 500
+
+_Static_assert(CQL__SLAB_SEGMENT >= 8 + 131071 + 4, "a slab holds a whole segment");
+_Static_assert(CQL__REFERENCE_MIN >= CQL__RESULT_COPY_MAX, "small bodies are copied both ways");
+
+#endif
