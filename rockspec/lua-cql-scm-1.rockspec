@@ -1,7 +1,7 @@
 rockspec_format = "3.0"
 package = "lua-cql"
 version = "scm-1"
-source = { url = "git+https://localhost/lua-cql.git" }
+source = { url = "." } -- as `luarocks make` finds it
 description = {
   summary = "A driver for Apache Cassandra and ScyllaDB: a C core, scripted from LuaJIT",
   detailed = [[
