@@ -28,7 +28,7 @@ describe("an installation", function()
       local cql = require "cql"
       assert(type(cql.connect) == "function")
       assert(package.searchpath("cql.core", package.cpath):find "%.so$")
-      print(require "resty.cql" ~= nil)]]
+      assert(package.searchpath("resty.cql", package.path))]]
     local file = assert(io.open(where .. "/script.lua", "w"))
     file:write(script)
     file:close()
