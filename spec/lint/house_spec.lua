@@ -91,6 +91,21 @@ describe("the house", function()
     fail_with(wrong)
   end)
 
+  it("has no header that nobody includes", function()
+    local included = {}
+    for _, path in ipairs(tree.files("*.c", "*.h")) do
+      for _, line in tree.lines(path) do
+        local name = line:match '^%s*#%s*include%s*[<"](.-)[>"]'
+        if name then included[name:match "[^/]+$"] = true end
+      end
+    end
+    local wrong = {}
+    for _, path in ipairs(tree.files "*.h") do
+      if not included[path:match "[^/]+$"] then wrong[#wrong + 1] = path end
+    end
+    fail_with(wrong)
+  end)
+
   it("has no function of more than 70 lines", function()
     local wrong = {}
     local function check(path, functions)
