@@ -29,9 +29,9 @@ static uint32_t class_of(size_t capacity) {
   return size_class;
 }
 
-void cql__pool_init(cql__pool *pool) { memset(pool, 0, sizeof *pool); }
+cql__pool *cql__pool_new(void) { return cql__zalloc(sizeof(cql__pool)); }
 
-void cql__pool_deinit(cql__pool *pool) {
+void cql__pool_retire(cql__pool *pool) {
   for (uint32_t i = 0; i < CQL__BLOCK_CLASSES; i++) {
     while (pool->idle[i]) {
       cql__block *block = pool->idle[i];
@@ -40,6 +40,8 @@ void cql__pool_deinit(cql__pool *pool) {
     }
   }
   pool->idle_large = 0;
+  pool->retired = 1;
+  if (pool->live == 0) cql__free(pool);
 }
 
 cql__block *cql__block_take(cql__pool *pool, size_t capacity) {
@@ -79,9 +81,10 @@ void cql__block_release(cql__block *block) {
   cql__pool *pool = block->pool;
   pool->live--;
   int large = block->capacity >= CQL__BLOCK_LARGE;
-  if (!RECYCLE || block->size_class == CQL__BLOCK_CLASSES ||
+  if (!RECYCLE || pool->retired || block->size_class == CQL__BLOCK_CLASSES ||
       (large && pool->idle_large + block->capacity > CQL__IDLE_LARGE_MAX)) {
     cql__free(block);
+    if (pool->retired && pool->live == 0) cql__free(pool);
     return;
   }
   if (large) pool->idle_large += block->capacity;

@@ -24,11 +24,13 @@ typedef struct cql__pool {
   cql__block *idle[CQL__BLOCK_CLASSES];
   size_t idle_large; /* bytes of idle blocks of 64 KiB and more; bounded */
   size_t live;       /* blocks that are out */
+  int retired;       /* its session has gone: it goes with its last block */
 } cql__pool;
 
-void cql__pool_init(cql__pool *pool);
-/* Frees what is idle; every block must be back. */
-void cql__pool_deinit(cql__pool *pool);
+/* NULL: no memory. */
+cql__pool *cql__pool_new(void);
+/* Frees what is idle; results that are still out keep the rest until they are freed too. */
+void cql__pool_retire(cql__pool *pool);
 
 /* At least `capacity` bytes, one reference, not zeroed; NULL: no memory. */
 cql__block *cql__block_take(cql__pool *pool, size_t capacity);

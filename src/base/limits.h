@@ -17,8 +17,11 @@
  * pin 64 KiB. */
 #define CQL__RESULT_COPY_MAX 1024
 
-/* The write buffer is sent when so much has gathered; one send carries hundreds of requests. */
+/* The requests of one turn stay on one connection until so much has gathered there. */
 #define CQL__GATHER 16384
+/* The write buffer is sent within a turn when so much has gathered: one send carries hundreds of
+ * requests, and the server needn't wait for the turn's end. */
+#define CQL__FLUSH_AT 65536
 /* Bodies from here on are sent from where they lie (writev) rather than copied. */
 #define CQL__REFERENCE_MIN 8192
 /* Unsent bytes from which on a connection takes no more requests: they wait in the queue. */

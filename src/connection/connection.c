@@ -1,0 +1,378 @@
+#include "connection/connection.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "message/request.h"
+#include "wire/proto.h"
+
+static uint64_t now_of(const cql__connection *c) { return cql__link_now(c->settings->link); }
+
+static void on_deadline(cql__timer *timer);
+static void on_heartbeat(cql__timer *timer);
+static void on_second(cql__timer *timer);
+static int on_envelope(void *user, const cql__envelope *envelope);
+static int on_too_big(void *user, const uint8_t *header);
+
+void cql__connection_init(cql__connection *c, cql__connection_settings *settings, void *owner) {
+  memset(c, 0, sizeof *c);
+  c->settings = settings;
+  c->owner = owner;
+  cql__list_init(&c->dirty);
+  cql__timer_init(&c->deadline, on_deadline);
+  cql__timer_init(&c->heartbeat, on_heartbeat);
+  cql__timer_init(&c->second, on_second);
+  cql__streams_init(&c->streams, settings->streams_max);
+  cql__reader_init(&c->reader, settings->pool, settings->frame_size_max);
+  cql__writer_init(&c->writer, settings->pool);
+}
+
+/* Everything but the socket, which is closed by then. */
+static void reset(cql__connection *c) {
+  cql__list_remove(&c->dirty);
+  cql__timer_cancel(&c->deadline);
+  cql__timer_cancel(&c->heartbeat);
+  cql__timer_cancel(&c->second);
+  cql__reader_deinit(&c->reader);
+  cql__writer_deinit(&c->writer);
+  cql__streams_deinit(&c->streams);
+}
+
+void cql__connection_deinit(cql__connection *c) {
+  if (c->socket) c->settings->link->ops->close(c->socket);
+  c->socket = NULL;
+  c->state = CQL__CLOSED;
+  reset(c);
+}
+
+int cql__connection_open(cql__connection *c, const cql__address *address) {
+  assert(c->state == CQL__CLOSED && !c->socket);
+  cql__connection_settings *settings = c->settings;
+  c->version = (uint8_t)settings->version;
+  c->own_pending = CQL__OWN_NONE;
+  c->auth_rounds = c->want_use = c->blocked = c->retiring = c->lower_to = 0;
+  c->unknown_streams = 0;
+  c->gathered = 0;
+  c->why[0] = 0;
+  cql__streams_init(&c->streams, settings->streams_max);
+  cql__reader_init(&c->reader, settings->pool, settings->frame_size_max);
+  c->reader.deliver = on_envelope;
+  c->reader.too_big = on_too_big;
+  c->reader.user = c;
+  cql__writer_init(&c->writer, settings->pool);
+  c->writer.compress_min = settings->compress_min;
+  int error = settings->link->ops->open(settings->link, address, c, &c->socket);
+  if (error) return error;
+  c->state = CQL__OPENING;
+  cql__timer_set(settings->wheel, &c->deadline, now_of(c) + settings->connect_timeout_ms);
+  return 0;
+}
+
+int cql__connection_fail(cql__connection *c, int error, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(c->why, sizeof c->why, format, arguments);
+  va_end(arguments);
+  return error;
+}
+
+void cql__connection_close(cql__connection *c, int error, const char *why) {
+  if (c->state == CQL__CLOSED) return;
+  int use = c->want_use || c->own_pending == CQL__OWN_USE;
+  if (why != c->why) snprintf(c->why, sizeof c->why, "%s", why ? why : "");
+  if (c->socket) c->settings->link->ops->close(c->socket);
+  c->socket = NULL;
+  c->state = CQL__CLOSED;
+  const cql__connection_events *events = c->settings->events;
+  int stream;
+  for (void *waiter; (waiter = cql__streams_drain(&c->streams, &stream));)
+    events->lost(c->owner, c, waiter, error);
+  reset(c);
+  if (use) events->used(c->owner, c, error);
+  events->closed(c->owner, c, error, c->why);
+}
+
+/* ---- what it sends ---- */
+
+static void mark_dirty(cql__connection *c) {
+  if (cql__list_empty(&c->dirty)) cql__list_append(c->settings->dirty, &c->dirty);
+}
+
+int cql__connection_own(cql__connection *c, int own, uint8_t opcode, const uint8_t *body,
+                        size_t size) {
+  assert(c->own_pending == CQL__OWN_NONE);
+  uint8_t head[CQL__HEADER_SIZE] = {c->version, 0, 0, 0, opcode};
+  cql__put_u32(head + 5, (uint32_t)size);
+  cql__parcel parcel = {head, sizeof head, NULL, body, size};
+  int error = cql__writer_append(&c->writer, &parcel);
+  if (error) return cql__connection_fail(c, error, "no memory for a message");
+  c->own_pending = (uint8_t)own;
+  mark_dirty(c);
+  return 0;
+}
+
+int cql__connection_take(cql__connection *c, void *waiter) {
+  return cql__streams_take(&c->streams, waiter);
+}
+
+void cql__connection_sent(cql__connection *c, size_t size) {
+  c->gathered += size;
+  mark_dirty(c);
+}
+
+void cql__connection_unsent(cql__connection *c, int stream) {
+  void *waiter;
+  cql__streams_answer(&c->streams, stream, &waiter);
+}
+
+void cql__connection_flush(cql__connection *c) {
+  cql__list_remove(&c->dirty);
+  c->gathered = 0;
+  if (c->blocked || !c->socket) return;
+  cql_metrics_t *metrics = c->settings->metrics;
+  int result = cql__writer_flush(&c->writer, c->settings->link, c->socket, &metrics->writes,
+                                 &metrics->bytes_sent);
+  if (result < 0) {
+    cql__connection_close(c, result, c->settings->link->ops->why(c->socket));
+  } else {
+    c->blocked = (uint8_t)result;
+  }
+}
+
+void cql__connection_writable(cql__connection *c) {
+  c->blocked = 0;
+  if (c->state != CQL__CLOSED && c->socket) cql__connection_flush(c);
+}
+
+void cql__connection_opened(cql__connection *c) {
+  if (c->state != CQL__OPENING) return;
+  c->last_read = now_of(c);
+  cql__handshake_start(c);
+}
+
+/* ---- what it reads ---- */
+
+void cql__connection_readable(cql__connection *c) {
+  cql__link *link = c->settings->link;
+  cql_metrics_t *metrics = c->settings->metrics;
+  size_t budget = CQL__STEP_READ_MAX;
+  int error = 0;
+  c->last_read = now_of(c);
+  while (!error && c->socket) {
+    uint8_t *space;
+    size_t size;
+    if ((error = cql__reader_space(&c->reader, &space, &size))) {
+      cql__connection_fail(c, error, "no memory to read into");
+      break;
+    }
+    ptrdiff_t got = link->ops->read(c->socket, space, size);
+    metrics->reads++;
+    if (got < 0) error = cql__connection_fail(c, (int)got, "%s", link->ops->why(c->socket));
+    if (got <= 0) break;
+    metrics->bytes_received += (uint64_t)got;
+    error = cql__reader_cut(&c->reader, (size_t)got);
+    if (error && !c->why[0])
+      cql__connection_fail(c, error, "%s", c->reader.why ? c->reader.why : "no memory to read");
+    if ((size_t)got < size) break; /* dry: asking again would be a call for nothing */
+    if (budget <= (size_t)got) {
+      link->ops->again(c->socket);
+      break;
+    }
+    budget -= (size_t)got;
+  }
+  if (error) {
+    cql__connection_close(c, error, c->why);
+  } else {
+    cql__reader_rest(&c->reader);
+  }
+}
+
+static int unknown_stream(cql__connection *c) {
+  c->settings->metrics->unknown_streams++;
+  if (++c->unknown_streams <= CQL__UNKNOWN_STREAMS_MAX) return 0;
+  return cql__connection_fail(c, CQL_EPROTOCOL, "too many answers that nobody asked for");
+}
+
+/* An answer on stream 0 while it serves. */
+static int own_answer(cql__connection *c, const cql__response *response) {
+  int own = c->own_pending;
+  c->own_pending = CQL__OWN_NONE;
+  if (own == CQL__OWN_NONE) {
+    int32_t code;
+    cql_slice_t message;
+    cql__cursor body = response->body;
+    if (response->opcode != CQL__ERROR || cql__error_open(&body, &code, &message))
+      return unknown_stream(c);
+    return cql__connection_fail(c, CQL_EPROTOCOL, "the server says: %.*s", (int)message.length,
+                                (const char *)message.data);
+  }
+  if (own == CQL__OWN_USE) {
+    int failed = response->opcode != CQL__RESULT;
+    c->settings->events->used(c->owner, c, failed ? CQL_EKEYSPACE : 0);
+  }
+  if (own == CQL__OWN_HEARTBEAT) {
+    c->heartbeat_sent = 0;
+    cql__timer_set(c->settings->wheel, &c->heartbeat, now_of(c) + c->settings->heartbeat_ms);
+  }
+  if (c->want_use) {
+    c->want_use = 0;
+    return cql__connection_send_use(c, CQL__OWN_USE);
+  }
+  return 0;
+}
+
+static int on_own(cql__connection *c, const cql__envelope *envelope) {
+  cql__response response;
+  int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
+  if (error) return cql__connection_fail(c, CQL_EPROTOCOL, "a message that can't be decoded");
+  if (response.stream < 0) return 0; /* an event that nobody registered for */
+  if (response.version != c->version) return cql__handshake_wrong_version(c, &response);
+  if (c->state == CQL__SERVING) return own_answer(c, &response);
+  if (c->own_pending != CQL__OWN_HANDSHAKE)
+    return cql__connection_fail(c, CQL_EPROTOCOL, "an answer before anything was asked");
+  c->own_pending = CQL__OWN_NONE;
+  return cql__handshake_answer(c, &response);
+}
+
+static int check_header(cql__connection *c, const uint8_t *header) {
+  if (!(header[0] & 0x80)) return cql__connection_fail(c, CQL_EPROTOCOL, "a request, not an answer");
+  switch (header[4]) {
+  case CQL__ERROR:
+  case CQL__READY:
+  case CQL__AUTHENTICATE:
+  case CQL__SUPPORTED:
+  case CQL__RESULT:
+  case CQL__EVENT:
+  case CQL__AUTH_CHALLENGE:
+  case CQL__AUTH_SUCCESS:
+    return 0;
+  default:
+    return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", header[4]);
+  }
+}
+
+static int on_envelope(void *user, const cql__envelope *envelope) {
+  cql__connection *c = user;
+  const uint8_t *header = envelope->header;
+  int error = check_header(c, header);
+  if (error) return error;
+  int stream = (int16_t)cql__get_u16(header + 2);
+  if (stream <= 0 || c->state != CQL__SERVING) return on_own(c, envelope);
+  if ((header[0] & 0x7f) != c->version)
+    return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
+  void *waiter;
+  switch (cql__streams_answer(&c->streams, stream, &waiter)) {
+  case CQL__STREAM_LIVE:
+    c->settings->events->answered(c->owner, c, waiter, stream, envelope);
+    break;
+  case CQL__STREAM_ORPHAN:
+    break;
+  default:
+    return unknown_stream(c);
+  }
+  if (c->retiring && cql__streams_live(&c->streams) == 0)
+    return cql__connection_fail(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
+  return 0;
+}
+
+static int on_too_big(void *user, const uint8_t *header) {
+  cql__connection *c = user;
+  int stream = (int16_t)cql__get_u16(header + 2);
+  void *waiter;
+  if (check_header(c, header)) return CQL_EPROTOCOL;
+  if (stream <= 0 || c->state != CQL__SERVING)
+    return cql__connection_fail(c, CQL_ETOOBIG, "a message larger than frame_size_max");
+  if (cql__streams_answer(&c->streams, stream, &waiter) == CQL__STREAM_LIVE)
+    c->settings->events->oversized(c->owner, c, waiter);
+  return 0;
+}
+
+/* ---- time ---- */
+
+static void on_deadline(cql__timer *timer) {
+  cql__connection *c = cql__container(timer, cql__connection, deadline);
+  static const char *const doing[] = {
+      [CQL__OPENING] = "opening",        [CQL__OPTIONS_SENT] = "waiting for SUPPORTED",
+      [CQL__STARTUP_SENT] = "starting",  [CQL__AUTH_SENT] = "authenticating",
+      [CQL__CLUSTER_SENT] = "reading the cluster's name", [CQL__USE_SENT] = "using the keyspace",
+  };
+  if (c->state == CQL__SERVING) {
+    cql__connection_close(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
+    return;
+  }
+  cql__connection_fail(c, CQL_ECONNECT, "no answer within connect_timeout_ms while %s",
+                       doing[c->state]);
+  cql__connection_close(c, CQL_ECONNECT, c->why);
+}
+
+static void on_heartbeat(cql__timer *timer) {
+  cql__connection *c = cql__container(timer, cql__connection, heartbeat);
+  cql__connection_settings *settings = c->settings;
+  uint64_t now = settings->wheel->now;
+  if (c->heartbeat_sent) {
+    if (c->last_read < c->heartbeat_sent) {
+      cql__connection_close(c, CQL_ECONNECTION, "no answer to a heartbeat");
+      return;
+    }
+    c->heartbeat_sent = now; /* it talks, if not of that */
+    cql__timer_set(settings->wheel, timer, now + settings->heartbeat_timeout_ms);
+    return;
+  }
+  uint64_t due = c->last_read + settings->heartbeat_ms;
+  if (due <= now && c->own_pending == CQL__OWN_NONE) {
+    if (cql__connection_own(c, CQL__OWN_HEARTBEAT, CQL__OPTIONS, NULL, 0) == 0)
+      c->heartbeat_sent = now;
+    due = now + settings->heartbeat_timeout_ms;
+  } else if (due <= now) {
+    due = now + settings->heartbeat_timeout_ms;
+  }
+  cql__timer_set(settings->wheel, timer, due);
+}
+
+void cql__connection_awake(cql__connection *c) {
+  if (c->state == CQL__CLOSED) return;
+  cql__connection_settings *settings = c->settings;
+  uint64_t now = now_of(c);
+  c->last_read = now;
+  if (cql__timer_is_set(&c->heartbeat)) {
+    uint32_t wait = c->heartbeat_sent ? settings->heartbeat_timeout_ms : settings->heartbeat_ms;
+    if (c->heartbeat_sent) c->heartbeat_sent = now;
+    cql__timer_set(settings->wheel, &c->heartbeat, now + wait);
+  }
+  if (c->state != CQL__SERVING)
+    cql__timer_set(settings->wheel, &c->deadline, now + settings->connect_timeout_ms);
+}
+
+/* ---- streams that timed out ---- */
+
+void cql__connection_orphan(cql__connection *c, int stream) {
+  cql__streams_orphan(&c->streams, stream);
+  if (!cql__timer_is_set(&c->second))
+    cql__timer_set(c->settings->wheel, &c->second, c->settings->wheel->now + 1000);
+}
+
+static void on_second(cql__timer *timer) {
+  cql__connection *c = cql__container(timer, cql__connection, second);
+  cql__wheel *wheel = c->settings->wheel;
+  cql__streams_tick(&c->streams);
+  if (cql__streams_orphans(&c->streams)) cql__timer_set(wheel, timer, wheel->now + 1000);
+  if (c->retiring || c->state != CQL__SERVING || c->streams.orphans_old <= CQL__ORPHANS_MAX) return;
+  c->retiring = 1;
+  cql__timer_set(wheel, &c->deadline, wheel->now + c->settings->request_timeout_ms);
+  c->settings->events->retiring(c->owner, c);
+  if (cql__streams_live(&c->streams) == 0)
+    cql__connection_close(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
+}
+
+/* ---- the keyspace ---- */
+
+void cql__connection_use(cql__connection *c) {
+  if (c->own_pending != CQL__OWN_NONE) {
+    c->want_use = 1;
+    return;
+  }
+  if (cql__connection_send_use(c, CQL__OWN_USE)) c->settings->events->used(c->owner, c, CQL_ENOMEM);
+}

@@ -1,0 +1,152 @@
+/* Connection: one socket to one node, from its opening to its end; driven by bytes and a clock.
+ *
+ *   CLOSED -> OPENING -> OPTIONS -> STARTUP -> [AUTH] -> CLUSTER -> [USE] -> SERVING -> CLOSED
+ *
+ * Any state may go to CLOSED; connection.c and handshake.c say what does it. */
+#ifndef CQL_CONNECTION_CONNECTION_H
+#define CQL_CONNECTION_CONNECTION_H
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/rand.h"
+#include "base/wheel.h"
+#include "connection/reader.h"
+#include "connection/streams.h"
+#include "connection/writer.h"
+#include "link/link.h"
+#include "message/response.h"
+
+typedef struct cql__connection cql__connection;
+
+enum {
+  CQL__CLOSED = 0,
+  CQL__OPENING,   /* TCP and TLS, by the link */
+  CQL__OPTIONS_SENT,
+  CQL__STARTUP_SENT,
+  CQL__AUTH_SENT, /* or a question is out for the token */
+  CQL__CLUSTER_SENT,
+  CQL__USE_SENT,
+  CQL__SERVING
+};
+
+/* What a connection tells whoever owns it. None may free it. */
+typedef struct cql__connection_events {
+  void (*serving)(void *owner, cql__connection *connection);
+  /* After every waiter was told; it may be opened again from a timer, not from here. */
+  void (*closed)(void *owner, cql__connection *connection, int error, const char *why);
+  void (*answered)(void *owner, cql__connection *connection, void *waiter, int stream,
+                   const cql__envelope *envelope);
+  /* The answer was larger than frame_size_max: `envelope` has no body. */
+  void (*oversized)(void *owner, cql__connection *connection, void *waiter);
+  void (*lost)(void *owner, cql__connection *connection, void *waiter, int error);
+  /* USE was answered, or couldn't be sent: 0 or CQL_E*. */
+  void (*used)(void *owner, cql__connection *connection, int error);
+  /* Too many timed-out streams: it takes nothing new and wants a successor. */
+  void (*retiring)(void *owner, cql__connection *connection);
+  /* A token is asked for: answer with cql__connection_token(). 0: nobody is there to ask. */
+  int (*authenticate)(void *owner, cql__connection *connection, const char *mechanism,
+                      cql_slice_t challenge);
+} cql__connection_events;
+
+/* What all connections of a session share. */
+typedef struct cql__connection_settings {
+  cql__link *link;
+  cql__pool *pool;
+  cql__wheel *wheel;
+  cql__list *dirty; /* connections with something to flush */
+  cql_metrics_t *metrics;
+  const cql__connection_events *events;
+  int version;      /* to try, or negotiated */
+  int lz4;          /* asked for */
+  uint32_t compress_min;
+  uint32_t connect_timeout_ms, request_timeout_ms;
+  uint32_t heartbeat_ms, heartbeat_timeout_ms;
+  uint32_t streams_max;
+  size_t frame_size_max;
+  int throw_on_overload;
+  const char *username, *password; /* NULL: none */
+  const char *application_name, *application_version, *client_id;
+  char *keyspace;     /* as for USE; NULL: none */
+  uint32_t keyspace_serial; /* counts its changes */
+  char *cluster_name; /* of the first node; NULL: none seen yet */
+} cql__connection_settings;
+
+struct cql__connection {
+  /* set once */
+  cql__connection_settings *settings;
+  void *owner;
+  /* changes */
+  cql__list dirty;       /* in settings->dirty while it has something to send */
+  cql__socket *socket;   /* NULL: closed */
+  cql__reader reader;
+  cql__writer writer;
+  cql__streams streams;
+  cql__timer deadline;   /* of the handshake; of retiring */
+  cql__timer heartbeat;
+  cql__timer second;     /* ages orphans */
+  uint64_t last_read, heartbeat_sent;
+  uint8_t state;
+  uint8_t version;
+  uint8_t own_pending;   /* stream 0 is in use: CQL__OWN_* */
+  uint8_t auth_rounds;
+  uint8_t want_use;      /* USE as soon as stream 0 is free */
+  uint8_t blocked;       /* the socket is full */
+  uint8_t retiring;
+  uint8_t lower_to;      /* after EVERSION: what to try next; 0: nothing */
+  uint32_t unknown_streams;
+  uint32_t keyspace_serial; /* of the last USE */
+  size_t gathered;       /* bytes since the last flush */
+  char why[160];         /* the reason of the end */
+};
+
+enum { CQL__OWN_NONE = 0, CQL__OWN_HANDSHAKE, CQL__OWN_USE, CQL__OWN_HEARTBEAT };
+
+void cql__connection_init(cql__connection *connection, cql__connection_settings *settings,
+                          void *owner);
+void cql__connection_deinit(cql__connection *connection);
+/* Starts to open; `serving` or `closed` follows, unless an error is returned. */
+int cql__connection_open(cql__connection *connection, const cql__address *address);
+/* Ends it: every waiter is told, then `closed`. Not from inside its own events. `why`: copied. */
+void cql__connection_close(cql__connection *connection, int error, const char *why);
+
+/* From the link. */
+void cql__connection_opened(cql__connection *connection);
+void cql__connection_readable(cql__connection *connection);
+void cql__connection_writable(cql__connection *connection);
+
+/* May a request be put on it? */
+static inline int cql__connection_accepts(const cql__connection *connection) {
+  return connection->state == CQL__SERVING && !connection->retiring &&
+         connection->streams.used < connection->streams.maximum &&
+         cql__writer_unsent(&connection->writer) < CQL__UNSENT_MAX;
+}
+/* Takes a stream for `waiter` (-1: none); then append to the writer and call _sent(), or
+ * _unsent() if that failed. */
+int cql__connection_take(cql__connection *connection, void *waiter);
+void cql__connection_sent(cql__connection *connection, size_t size);
+void cql__connection_unsent(cql__connection *connection, int stream);
+/* Its waiter has gone; the answer is still owed. */
+void cql__connection_orphan(cql__connection *connection, int stream);
+/* Sends what has gathered, unless the socket is full. */
+void cql__connection_flush(cql__connection *connection);
+/* USE settings->keyspace; `used` follows. */
+void cql__connection_use(cql__connection *connection);
+/* Answers `authenticate`; length CQL_NULL: the native default. */
+void cql__connection_token(cql__connection *connection, const uint8_t *token, int32_t length);
+/* The host slept: silence until now is not the peer's. */
+void cql__connection_awake(cql__connection *connection);
+
+/* handshake.c; connection.c calls them. */
+void cql__handshake_start(cql__connection *connection);
+/* An answer on stream 0 before it serves. 0, or CQL_E* with `why` set: close. */
+int cql__handshake_answer(cql__connection *connection, const cql__response *response);
+int cql__handshake_wrong_version(cql__connection *connection, const cql__response *response);
+/* Sends one of its own messages on stream 0. */
+int cql__connection_own(cql__connection *connection, int own, uint8_t opcode, const uint8_t *body,
+                        size_t size);
+int cql__connection_fail(cql__connection *connection, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* USE as a message; the names' quotes are doubled. */
+int cql__connection_send_use(cql__connection *connection, int own);
+
+#endif

@@ -1,0 +1,405 @@
+/* An attempt: a request on a connection, from its head to its answer.
+ *
+ *   PENDING -> SENT        a connection accepts it                       [start]
+ *   SENT -> PENDING        it was lost and may be sent again             [on_lost]
+ *   SENT -> PREPARING      UNPREPARED: PREPARE on the same connection    [prepare_again]
+ *   PREPARING -> SENT      and the request once more                     [on_prepared]
+ *   any -> DONE            [cql__request_finish]
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "execute/result.h"
+#include "wire/proto.h"
+
+/* ---- the head ---- */
+
+/* What the connection can't express. */
+static int check_version(const cql_request_t *request, const cql__connection *connection) {
+  int version = connection->version;
+  if (version < 5 && (request->query_flags & (CQL__QUERY_KEYSPACE | CQL__QUERY_NOW)))
+    return CQL_EUNSUPPORTED;
+  if (version < 5 && request->opcode == CQL__PREPARE && request->keyspace_length >= 0)
+    return CQL_EUNSUPPORTED;
+  if (version < 4 && (request->has_unset || request->payload_length >= 0)) return CQL_EUNSUPPORTED;
+  return 0;
+}
+
+static int skips_metadata(const cql_request_t *request, const cql__connection *connection) {
+  const cql_prepared_t *prepared = request->prepared;
+  if (!prepared || prepared->columns->shape.column_count == 0) return 0;
+  return connection->version >= 5 || (request->options & CQL_OPTION_SKIP_METADATA) != 0;
+}
+
+/* Sizes of what stands between header and suffix; put_head() writes exactly this much. */
+static size_t head_size(const cql_request_t *request, const cql__connection *connection) {
+  size_t size = CQL__HEADER_SIZE;
+  int v5 = connection->version >= 5;
+  if (request->payload_length >= 0) size += (size_t)request->payload_length;
+  if (request->opcode == CQL__PREPARE) {
+    size += request->prefix_size;
+    if (v5) size += 4 + (request->keyspace_length >= 0 ? 2u + (uint32_t)request->keyspace_length : 0);
+    return size;
+  }
+  if (request->opcode == CQL__EXECUTE) {
+    const cql_prepared_t *prepared = request->prepared;
+    size += 2u + prepared->id_length;
+    if (v5) size += 2u + prepared->columns_id_length;
+  } else {
+    size += request->prefix_size;
+  }
+  return size + 2 + (v5 ? 4 : 1);
+}
+
+static const uint8_t *extra_at(const cql_request_t *request, int32_t skip) {
+  return request->extra ? request->extra->data + (skip > 0 ? skip : 0) : NULL;
+}
+
+static int32_t at_least_0(int32_t length) { return length > 0 ? length : 0; }
+
+static uint8_t *put_header(const cql_request_t *request, const cql__connection *connection,
+                           uint16_t stream, size_t body_size, uint8_t *p) {
+  uint8_t flags = request->options & CQL_OPTION_TRACING ? CQL__FLAG_TRACING : 0;
+  if (request->payload_length >= 0) flags |= CQL__FLAG_PAYLOAD;
+  p[0] = connection->version;
+  p[1] = flags;
+  cql__put_u16(p + 2, stream);
+  p[4] = request->opcode;
+  p = cql__put_u32(p + 5, (uint32_t)body_size);
+  if (request->payload_length < 0) return p;
+  int32_t before = at_least_0(request->paging_length) + at_least_0(request->keyspace_length);
+  return cql__put_bytes(p, extra_at(request, before), (size_t)request->payload_length);
+}
+
+static uint8_t *put_head(const cql_request_t *request, const cql__connection *connection,
+                         uint16_t stream, size_t body_size, uint8_t *p) {
+  int v5 = connection->version >= 5;
+  p = put_header(request, connection, stream, body_size, p);
+  if (request->opcode != CQL__EXECUTE)
+    p = cql__put_bytes(p, request->body->data, request->prefix_size);
+  if (request->opcode == CQL__PREPARE) {
+    if (!v5) return p;
+    p = cql__put_u32(p, request->keyspace_length >= 0);
+    if (request->keyspace_length < 0) return p;
+    p = cql__put_u16(p, (unsigned)request->keyspace_length);
+    return cql__put_bytes(p, extra_at(request, at_least_0(request->paging_length)),
+                          (size_t)request->keyspace_length);
+  }
+  if (request->opcode == CQL__EXECUTE) {
+    const cql_prepared_t *prepared = request->prepared;
+    p = cql__put_bytes(cql__put_u16(p, prepared->id_length), prepared->id, prepared->id_length);
+    if (v5)
+      p = cql__put_bytes(cql__put_u16(p, prepared->columns_id_length), prepared->columns_id,
+                         prepared->columns_id_length);
+  }
+  p = cql__put_u16(p, request->consistency);
+  uint32_t flags = request->query_flags;
+  if (skips_metadata(request, connection)) flags |= CQL__QUERY_SKIP_METADATA;
+  return v5 ? cql__put_u32(p, flags) : cql__put_u8(p, flags);
+}
+
+/* ---- sending ---- */
+
+static int fits_whole(const cql__writer *writer, size_t total) {
+  int compressed = writer->lz4 && !writer->framed && total - CQL__HEADER_SIZE >= writer->compress_min;
+  return !compressed && total < CQL__REFERENCE_MIN;
+}
+
+/* Large, or to be compressed: the head apart, the body where it lies. */
+static int append_parcel(cql_request_t *request, cql__connection *connection, uint16_t stream,
+                         size_t head, size_t suffix) {
+  cql__block *block = cql__block_take(request->engine->pool, head);
+  if (!block) return CQL_ENOMEM;
+  put_head(request, connection, stream, head + suffix - CQL__HEADER_SIZE, block->data);
+  cql__parcel parcel = {block->data, head, NULL, NULL, 0};
+  if (suffix) {
+    parcel.owner = request->body;
+    parcel.body = request->body->data + request->prefix_size;
+    parcel.body_size = suffix;
+  }
+  int error = cql__writer_append(&connection->writer, &parcel);
+  cql__block_unref(block);
+  return error;
+}
+
+static int encode(cql_request_t *request, cql__connection *connection, uint16_t stream) {
+  size_t head = head_size(request, connection);
+  size_t suffix = request->body_size - request->prefix_size;
+  size_t total = head + suffix;
+  if (total - CQL__HEADER_SIZE > CQL__BODY_MAX) return CQL_ETOOBIG;
+  if (fits_whole(&connection->writer, total)) {
+    uint8_t *p = cql__writer_reserve(&connection->writer, total);
+    if (!p) return CQL_ENOMEM;
+    uint8_t *end = put_head(request, connection, stream, total - CQL__HEADER_SIZE, p);
+    assert(end == p + head); /* the size pass and the write pass agree */
+    if (suffix) cql__put_bytes(end, request->body->data + request->prefix_size, suffix);
+  } else {
+    int error = append_parcel(request, connection, stream, head, suffix);
+    if (error) return error;
+  }
+  cql__connection_sent(connection, total);
+  return 0;
+}
+
+static int send_on(cql_request_t *request, cql__connection *connection) {
+  int error = check_version(request, connection);
+  if (error) return error;
+  int stream = cql__connection_take(connection, request);
+  if (stream < 0) return CQL_ENOMEM;
+  error = encode(request, connection, (uint16_t)stream);
+  if (error) {
+    cql__connection_unsent(connection, stream);
+    return error;
+  }
+  request->state = CQL__REQUEST_SENT;
+  request->stream = (uint16_t)stream;
+  request->connection = connection;
+  request->attempts++;
+  request->engine->metrics.in_flight++;
+  return 0;
+}
+
+static void wait_in_line(cql__engine *engine, cql_request_t *request) {
+  request->state = CQL__REQUEST_PENDING;
+  cql__list_append(&engine->pending, &request->link);
+  engine->metrics.queued++;
+}
+
+static void leave_line(cql_request_t *request) {
+  cql__list_remove(&request->link);
+  request->engine->metrics.queued--;
+}
+
+static void leave_stream(cql_request_t *request) {
+  request->connection = NULL;
+  request->engine->metrics.in_flight--;
+}
+
+void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
+  cql__channel *channel = cql__list_empty(&engine->pending) ? cql__cluster_choose(&engine->cluster)
+                                                            : NULL; /* first come, first served */
+  if (!channel) {
+    wait_in_line(engine, request);
+    return;
+  }
+  int error = send_on(request, &channel->connection);
+  if (error) {
+    cql__request_finish(request, error, 0, NULL);
+    return;
+  }
+  if (channel->connection.gathered >= CQL__FLUSH_AT) cql__connection_flush(&channel->connection);
+}
+
+void cql__attempt_pending(cql__engine *engine) {
+  while (!cql__list_empty(&engine->pending)) {
+    cql__channel *channel = cql__cluster_choose(&engine->cluster);
+    if (!channel) return;
+    cql_request_t *request = cql__container(engine->pending.next, cql_request_t, link);
+    leave_line(request);
+    int error = send_on(request, &channel->connection);
+    if (error) cql__request_finish(request, error, 0, NULL);
+  }
+}
+
+void cql__attempt_abandon(cql_request_t *request, int error) {
+  switch (request->state) {
+  case CQL__REQUEST_PENDING:
+    leave_line(request);
+    break;
+  case CQL__REQUEST_SENT:
+  case CQL__REQUEST_PREPARING:
+    cql__connection_orphan(request->connection, request->stream);
+    leave_stream(request);
+    break;
+  default:
+    return;
+  }
+  cql__request_finish(request, error, 0, NULL);
+}
+
+/* ---- UNPREPARED ---- */
+
+/* Which statement of the request the server has forgotten; NULL: none of them. */
+static cql_prepared_t *find_unprepared(const cql_request_t *request, const cql__result *result) {
+  cql_error_detail_t detail;
+  if (cql_result_error(&result->shown, &detail) || detail.unknown_id.length < 0) return NULL;
+  cql_prepared_t **list = request->batch ? (cql_prepared_t **)(void *)request->batch->data : NULL;
+  uint32_t count = request->batch ? request->batch_prepared : request->prepared != NULL;
+  for (uint32_t i = 0; i < count; i++) {
+    cql_prepared_t *prepared = list ? list[i] : request->prepared;
+    if (prepared->id_length == detail.unknown_id.length &&
+        memcmp(prepared->id, detail.unknown_id.data, prepared->id_length) == 0)
+      return prepared;
+  }
+  return NULL;
+}
+
+static int prepare_again(cql_request_t *request, cql__connection *connection,
+                         cql_prepared_t *prepared) {
+  int stream = cql__connection_take(connection, request);
+  if (stream < 0) return CQL_EBUSY;
+  int v5 = connection->version >= 5;
+  size_t body_size = 4 + prepared->text_length + (v5 ? 4 : 0);
+  cql__block *block = cql__block_take(request->engine->pool, CQL__HEADER_SIZE + body_size);
+  int error = CQL_ENOMEM;
+  if (block) {
+    uint8_t *p = block->data;
+    p[0] = connection->version;
+    p[1] = 0;
+    cql__put_u16(p + 2, (unsigned)stream);
+    p[4] = CQL__PREPARE;
+    p = cql__put_u32(p + 5, (uint32_t)body_size);
+    p = cql__put_u32(p, (uint32_t)prepared->text_length);
+    p = cql__put_bytes(p, prepared->text, prepared->text_length);
+    if (v5) cql__put_u32(p, 0);
+    cql__parcel parcel = {block->data, CQL__HEADER_SIZE + body_size, NULL, NULL, 0};
+    error = cql__writer_append(&connection->writer, &parcel);
+    cql__block_unref(block);
+  }
+  if (error) {
+    cql__connection_unsent(connection, stream);
+    return error;
+  }
+  cql__connection_sent(connection, body_size);
+  request->state = CQL__REQUEST_PREPARING;
+  request->stream = (uint16_t)stream;
+  request->connection = connection;
+  request->preparing = prepared;
+  request->reprepares++;
+  request->engine->metrics.retries++;
+  request->engine->metrics.in_flight++;
+  return 0;
+}
+
+/* Has an UNPREPARED been taken care of? */
+static int handled_unprepared(cql_request_t *request, cql__connection *connection,
+                              const cql__result *result) {
+  if (result->shown.error_code != CQL__ERROR_UNPREPARED) return 0;
+  uint32_t limit = CQL__REPREPARES_MAX;
+  if (request->batch) limit *= request->batch_prepared;
+  cql_prepared_t *prepared = find_unprepared(request, result);
+  if (!prepared || request->reprepares >= limit || request->reprepares == UINT8_MAX) return 0;
+  return prepare_again(request, connection, prepared) == 0;
+}
+
+/* The answer to a PREPARE of prepare_again(): then the request itself, on the same connection. */
+static void on_prepared(cql_request_t *request, cql__connection *connection,
+                        const cql__envelope *envelope) {
+  cql__response response;
+  int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
+  if (!error && response.opcode == CQL__RESULT &&
+      cql__read_i32(&response.body) == CQL_RESULT_PREPARED) {
+    error = cql__prepared_renew(request->engine, connection->version, &response.body,
+                                request->preparing);
+    if (!error) error = send_on(request, connection);
+    if (error) cql__request_finish(request, error, 0, NULL);
+    return;
+  }
+  cql__result *result = NULL; /* the server's reason is the request's */
+  if (!error) error = cql__result_decode(request, connection, envelope, &result);
+  if (result && result->shown.kind == CQL_RESULT_ERROR) {
+    cql__request_finish(request, CQL_ESERVER, result->shown.error_code, &result->shown);
+    return;
+  }
+  if (result) cql_result_free(&result->shown);
+  cql__request_finish(request, error ? error : CQL_EPREPARED, 0, NULL);
+}
+
+/* ---- answers ---- */
+
+void cql__attempt_on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
+                              const cql__envelope *envelope) {
+  (void)owner;
+  cql_request_t *request = waiter;
+  assert(request->connection == connection && request->stream == stream);
+  int preparing = request->state == CQL__REQUEST_PREPARING;
+  leave_stream(request);
+  if (preparing) {
+    on_prepared(request, connection, envelope);
+    return;
+  }
+  cql__result *result;
+  int error = cql__result_decode(request, connection, envelope, &result);
+  if (error || !result) {
+    cql__request_finish(request, error, 0, NULL);
+    return;
+  }
+  if (result->shown.kind != CQL_RESULT_ERROR) {
+    cql__request_finish(request, 0, 0, &result->shown);
+    return;
+  }
+  if (handled_unprepared(request, connection, result)) {
+    cql_result_free(&result->shown);
+    return;
+  }
+  cql__request_finish(request, CQL_ESERVER, result->shown.error_code, &result->shown);
+}
+
+void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *waiter) {
+  (void)owner;
+  (void)connection;
+  cql_request_t *request = waiter;
+  leave_stream(request);
+  cql__request_finish(request, CQL_ETOOBIG, 0, NULL);
+}
+
+/* The connection went: again elsewhere if nothing can happen twice by it. */
+void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter, int error) {
+  (void)owner;
+  (void)connection;
+  cql_request_t *request = waiter;
+  cql__engine *engine = request->engine;
+  leave_stream(request);
+  int again = (request->options & CQL_OPTION_IDEMPOTENT) || request->opcode == CQL__PREPARE;
+  if (again && !engine->closing && request->attempts < CQL__ATTEMPTS_MAX) {
+    engine->metrics.retries++;
+    wait_in_line(engine, request);
+    return;
+  }
+  cql__request_finish(request, engine->closing ? error : CQL_ECONNECTION, 0, NULL);
+}
+
+/* ---- all of them ---- */
+
+void cql__engine_flush(cql__engine *engine) {
+  if (!cql__list_empty(&engine->fresh)) {
+    uint64_t now = cql__link_now(engine->link);
+    while (!cql__list_empty(&engine->fresh)) {
+      cql__timer *timer = cql__container(engine->fresh.next, cql__timer, link);
+      const cql_request_t *request = cql__container(timer, cql_request_t, timer);
+      cql__timer_set(&engine->wheel, timer, now + request->timeout_ms);
+    }
+  }
+  while (!cql__list_empty(&engine->dirty))
+    cql__connection_flush(cql__container(engine->dirty.next, cql__connection, dirty));
+  cql__cluster_turn(&engine->cluster);
+}
+
+static void abandon(cql_request_t *request, void *user) {
+  if (request->state != CQL__REQUEST_TAKEN) cql__attempt_abandon(request, *(int *)user);
+}
+
+void cql__engine_abandon_all(cql__engine *engine, int error) {
+  cql__engine_each(engine, abandon, &error);
+}
+
+typedef struct cancel_tag {
+  uint32_t tag;
+  int count;
+} cancel_tag;
+
+static void cancel(cql_request_t *request, void *user) {
+  cancel_tag *wanted = user;
+  if (request->tag != wanted->tag || request->state == CQL__REQUEST_TAKEN ||
+      request->state == CQL__REQUEST_DONE)
+    return;
+  wanted->count++;
+  cql__attempt_abandon(request, CQL_ECANCELLED);
+}
+
+int cql__engine_cancel(cql__engine *engine, uint32_t tag) {
+  cancel_tag wanted = {tag, 0};
+  cql__engine_each(engine, cancel, &wanted);
+  return wanted.count;
+}

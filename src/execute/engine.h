@@ -1,0 +1,62 @@
+/* Engine: what requests need between submit and completion: slots, memory, the cluster, the lists
+ * that they stand in. One per session, and its heart. */
+#ifndef CQL_EXECUTE_ENGINE_H
+#define CQL_EXECUTE_ENGINE_H
+
+#include "cluster/cluster.h"
+#include "execute/shapes.h"
+
+typedef struct cql__engine {
+  /* set once */
+  cql__link *link;
+  cql__connection_settings settings;
+  uint16_t consistency, serial_consistency; /* defaults of requests */
+  int32_t page_size;
+  uint32_t request_timeout_ms;
+  uint32_t requests_max;
+  int server_timestamps;
+  /* changes */
+  cql__pool *pool;
+  cql__wheel wheel;
+  cql__rand rand;
+  cql__list dirty;    /* connections to flush */
+  cql__list fresh;    /* submitted, deadline not stamped yet: by cql_request_s.timer.link */
+  cql__list pending;  /* waiting for a connection, oldest first: by .link */
+  cql__list done;     /* waiting to be polled: by .link */
+  cql__cluster cluster;
+  cql__shapes shapes;
+  cql_metrics_t metrics;
+  struct cql__request_chunk *chunks;
+  struct cql_request_s *free_requests;
+  int64_t last_timestamp;
+  uint8_t ever_served;
+  uint8_t closing;
+  /* the session's: a statement was prepared again, and such */
+  void (*warn)(void *user, const char *text);
+  void *user;
+} cql__engine;
+
+/* Slots, requests.c. */
+struct cql_request_s *cql__request_take(cql__engine *engine);
+void cql__engine_free_requests(cql__engine *engine);
+
+/* Puts the request on a connection, or in line for one. attempt.c */
+void cql__attempt_start(cql__engine *engine, struct cql_request_s *request);
+/* Those in line go to whoever accepts now. */
+void cql__attempt_pending(cql__engine *engine);
+/* Ends a request with a local error wherever it stands. */
+void cql__attempt_abandon(struct cql_request_s *request, int error);
+/* Flushes all connections, and stamps deadlines by a clock read here. */
+void cql__engine_flush(cql__engine *engine);
+/* All requests that are not done yet, ended with `error`. */
+void cql__engine_abandon_all(cql__engine *engine, int error);
+/* Those of one tag; how many. */
+int cql__engine_cancel(cql__engine *engine, uint32_t tag);
+
+/* For the session's table of connection events; `owner` is the channel. attempt.c */
+void cql__attempt_on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
+                              const cql__envelope *envelope);
+void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *waiter);
+void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter, int error);
+
+#endif

@@ -1,0 +1,114 @@
+#include "execute/prepared.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static void prepared_free(cql_prepared_t *prepared) {
+  cql__metadata_unref(prepared->parameters);
+  cql__metadata_unref(prepared->columns);
+  cql__free(prepared->text);
+  cql__free(prepared->id);
+  cql__free(prepared);
+}
+
+cql_prepared_t *cql_prepared_ref(cql_prepared_t *prepared) {
+  prepared->refs++;
+  return prepared;
+}
+
+void cql_prepared_unref(cql_prepared_t *prepared) {
+  if (prepared && --prepared->refs == 0) prepared_free(prepared);
+}
+
+void cql__prepared_change(cql_prepared_t *prepared, cql__metadata *columns, cql_slice_t id) {
+  if (columns != prepared->columns) {
+    cql__metadata_ref(columns);
+    cql__metadata_unref(prepared->columns);
+    prepared->columns = columns;
+  }
+  if (id.length < 0 || id.length > CQL__METADATA_ID_MAX) return;
+  prepared->columns_id_length = (uint8_t)id.length;
+  if (id.length) memcpy(prepared->columns_id, id.data, (size_t)id.length);
+}
+
+/* What a PREPARED body says of its columns. */
+static int decode_columns(cql__engine *engine, cql__cursor *body, cql_slice_t columns_id,
+                          cql_prepared_t *prepared) {
+  cql__rows_head head;
+  int error = cql__rows_head_decode(body, NULL, &head);
+  if (error) return error;
+  if (head.specs.length < 0) { /* none: every statement but SELECT [spec 4.2.5.4] */
+    head.column_count = 0;
+    head.specs.length = 0;
+  }
+  cql__metadata *columns;
+  if ((error = cql__shapes_find(&engine->shapes, &head, &columns))) return error;
+  cql__prepared_change(prepared, columns, columns_id);
+  cql__metadata_unref(columns);
+  return 0;
+}
+
+int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, const char *text,
+                         size_t text_length, cql_prepared_t **out) {
+  cql_slice_t id = cql__read_short_bytes(body);
+  cql_slice_t columns_id = {NULL, 0};
+  if (version >= 5) columns_id = cql__read_short_bytes(body);
+  if (body->broken || id.length == 0 || columns_id.length > CQL__METADATA_ID_MAX)
+    return CQL_EMALFORMED;
+  cql_prepared_t *prepared = cql__zalloc(sizeof *prepared);
+  if (!prepared) return CQL_ENOMEM;
+  prepared->refs = 1;
+  int error = cql__metadata_decode_bind(body, version, &prepared->parameters,
+                                        &prepared->parameter_flags);
+  if (!error) {
+    cql__shapes_name(&engine->shapes, prepared->parameters);
+    error = decode_columns(engine, body, columns_id, prepared);
+  }
+  if (!error) {
+    prepared->text = cql__text_copy(text, text_length);
+    prepared->text_length = text_length;
+    prepared->id = cql__malloc((size_t)id.length);
+    prepared->id_length = (uint16_t)id.length;
+    if (!prepared->text || !prepared->id) error = CQL_ENOMEM;
+  }
+  if (error) {
+    prepared_free(prepared);
+    return error;
+  }
+  memcpy(prepared->id, id.data, (size_t)id.length);
+  *out = prepared;
+  return 0;
+}
+
+int cql__prepared_renew(cql__engine *engine, int version, cql__cursor *body,
+                        cql_prepared_t *prepared) {
+  cql_slice_t id = cql__read_short_bytes(body);
+  cql_slice_t columns_id = {NULL, 0};
+  if (version >= 5) columns_id = cql__read_short_bytes(body);
+  if (body->broken || columns_id.length > CQL__METADATA_ID_MAX) return CQL_EMALFORMED;
+  if (id.length != prepared->id_length || memcmp(id.data, prepared->id, (size_t)id.length))
+    return CQL_EPREPARED;
+  cql__metadata *parameters;
+  uint32_t flags;
+  int error = cql__metadata_decode_bind(body, version, &parameters, &flags);
+  if (error) return error;
+  cql__metadata_unref(parameters); /* the id stands for them */
+  return decode_columns(engine, body, columns_id, prepared);
+}
+
+const cql_metadata_t *cql_prepared_parameters(const cql_prepared_t *prepared) {
+  return &prepared->parameters->shape;
+}
+
+const cql_metadata_t *cql_prepared_columns(const cql_prepared_t *prepared) {
+  return &prepared->columns->shape;
+}
+
+void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out) {
+  *out = (cql_slice_t){(const uint8_t *)prepared->text, (int32_t)prepared->text_length};
+}
+
+void cql_prepared_id(const cql_prepared_t *prepared, cql_slice_t *out) {
+  *out = (cql_slice_t){prepared->id, prepared->id_length};
+}

@@ -1,0 +1,33 @@
+/* Prepared: a statement that the server knows by an id. Counted, and independent of its session:
+ * it may outlive it. Its columns are swapped together with their id when the server says that they
+ * have changed. */
+#ifndef CQL_EXECUTE_PREPARED_H
+#define CQL_EXECUTE_PREPARED_H
+
+#include "execute/engine.h"
+
+enum { CQL__METADATA_ID_MAX = 64 };
+
+struct cql_prepared_s {
+  uint32_t refs;
+  uint32_t parameter_flags;      /* of the bind metadata: bit 31 is Scylla's LWT mark */
+  cql__metadata *parameters;
+  cql__metadata *columns;        /* column_count 0: none are known */
+  char *text;
+  size_t text_length;
+  uint8_t *id;
+  uint16_t id_length;
+  uint8_t columns_id_length;     /* v5: 0 before any is known */
+  uint8_t columns_id[CQL__METADATA_ID_MAX];
+};
+
+/* From a PREPARED body, behind its kind. CQL_ENOMEM, CQL_EMALFORMED. */
+int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, const char *text,
+                         size_t text_length, cql_prepared_t **out);
+/* It was prepared again: takes over what the answer says. CQL_EPREPARED: it has another id. */
+int cql__prepared_renew(cql__engine *engine, int version, cql__cursor *body,
+                        cql_prepared_t *prepared);
+/* The rows came with new columns and their id. */
+void cql__prepared_change(cql_prepared_t *prepared, cql__metadata *columns, cql_slice_t id);
+
+#endif

@@ -1,0 +1,455 @@
+#include "execute/request.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "wire/proto.h"
+
+/* ---- slots ---- */
+
+enum { CHUNK_REQUESTS = 64 };
+
+struct cql__request_chunk {
+  struct cql__request_chunk *next;
+  cql_request_t requests[CHUNK_REQUESTS];
+};
+
+static void on_timeout(cql__timer *timer) {
+  cql_request_t *request = cql__container(timer, cql_request_t, timer);
+  cql__engine *engine = request->engine;
+  engine->metrics.timeouts++;
+  int nobody = request->state == CQL__REQUEST_PENDING && engine->cluster.serving_count == 0;
+  cql__attempt_abandon(request, nobody ? CQL_ENOHOST : CQL_ETIMEOUT);
+}
+
+static int add_chunk(cql__engine *engine) {
+  struct cql__request_chunk *chunk = cql__zalloc(sizeof *chunk);
+  if (!chunk) return CQL_ENOMEM;
+  chunk->next = engine->chunks;
+  engine->chunks = chunk;
+  for (int i = CHUNK_REQUESTS; i-- > 0;) {
+    cql_request_t *request = &chunk->requests[i];
+    request->engine = engine;
+    cql__list_init(&request->link);
+    cql__timer_init(&request->timer, on_timeout);
+    request->next_free = engine->free_requests;
+    engine->free_requests = request;
+  }
+  return 0;
+}
+
+cql_request_t *cql__request_take(cql__engine *engine) {
+  if (!engine->free_requests && add_chunk(engine)) return NULL;
+  cql_request_t *request = engine->free_requests;
+  engine->free_requests = request->next_free;
+  assert(request->state == CQL__REQUEST_FREE && !request->body && !request->result);
+  engine->metrics.taken++;
+  request->state = CQL__REQUEST_TAKEN;
+  request->opcode = request->attempts = request->reprepares = 0;
+  request->has_unset = request->bound = request->use = 0;
+  request->consistency = engine->consistency;
+  request->serial_consistency = engine->serial_consistency;
+  request->batch_count = 0;
+  request->query_flags = request->options = 0;
+  request->timeout_ms = engine->request_timeout_ms;
+  request->page_size = engine->page_size;
+  request->prefix_size = request->body_size = request->batch_prepared = 0;
+  request->paging_length = request->keyspace_length = request->payload_length = CQL_NULL;
+  return request;
+}
+
+static void drop_content(cql_request_t *request) {
+  cql__block_unref(request->body);
+  cql__block_unref(request->extra);
+  cql_prepared_unref(request->prepared);
+  if (request->batch) {
+    cql_prepared_t **list = (cql_prepared_t **)(void *)request->batch->data;
+    for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(list[i]);
+    cql__block_unref(request->batch);
+  }
+  request->body = request->extra = request->batch = NULL;
+  request->prepared = request->preparing = NULL;
+  request->connection = NULL;
+}
+
+void cql__request_release(cql_request_t *request) {
+  cql__engine *engine = request->engine;
+  assert(request->state == CQL__REQUEST_TAKEN || request->state == CQL__REQUEST_DONE);
+  if (request->state == CQL__REQUEST_TAKEN) drop_content(request);
+  request->result = NULL;
+  request->state = CQL__REQUEST_FREE;
+  request->next_free = engine->free_requests;
+  engine->free_requests = request;
+  engine->metrics.taken--;
+}
+
+void cql__request_finish(cql_request_t *request, int status, int server_code,
+                         cql_result_t *result) {
+  assert(request->state != CQL__REQUEST_FREE && request->state != CQL__REQUEST_DONE);
+  cql__engine *engine = request->engine;
+  cql__timer_cancel(&request->timer);
+  drop_content(request);
+  request->state = CQL__REQUEST_DONE;
+  request->status = status;
+  request->server_code = server_code;
+  request->result = result;
+  cql__list_append(&engine->done, &request->link);
+  engine->metrics.completed++;
+}
+
+void cql__engine_each(cql__engine *engine, void (*visit)(cql_request_t *request, void *user),
+                      void *user) {
+  for (struct cql__request_chunk *chunk = engine->chunks; chunk; chunk = chunk->next)
+    for (int i = 0; i < CHUNK_REQUESTS; i++)
+      if (chunk->requests[i].state != CQL__REQUEST_FREE) visit(&chunk->requests[i], user);
+}
+
+void cql__engine_free_requests(cql__engine *engine) {
+  while (engine->chunks) {
+    struct cql__request_chunk *next = engine->chunks->next;
+    for (int i = 0; i < CHUNK_REQUESTS; i++) {
+      cql_request_t *request = &engine->chunks->requests[i];
+      if (request->state == CQL__REQUEST_DONE && request->result) cql_result_free(request->result);
+      drop_content(request);
+    }
+    cql__free(engine->chunks);
+    engine->chunks = next;
+  }
+  engine->free_requests = NULL;
+}
+
+/* ---- the body ---- */
+
+uint8_t *cql__request_extend(cql_request_t *request, size_t size) {
+  size_t needed = request->body_size + size;
+  if (size > CQL__BODY_MAX || needed > CQL__BODY_MAX) return NULL;
+  cql__block *body = request->body;
+  if (!body) {
+    body = cql__block_take(request->engine->pool, needed);
+  } else if (body->capacity < needed) {
+    size_t doubled = body->capacity * 2;
+    body = cql__block_grow(body, request->body_size, doubled > needed ? doubled : needed);
+  }
+  if (!body) return NULL;
+  request->body = body;
+  uint8_t *at = body->data + request->body_size;
+  request->body_size = (uint32_t)needed;
+  return at;
+}
+
+static int extend_error(const cql_request_t *request, size_t size) {
+  return request->body_size + size > CQL__BODY_MAX ? CQL_ETOOBIG : CQL_ENOMEM;
+}
+
+static int start_text(cql_request_t *request, uint8_t opcode, const char *text, size_t length) {
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode) return CQL_EINVAL;
+  if (length > INT32_MAX) return CQL_ETOOBIG;
+  uint8_t *p = cql__request_extend(request, 4 + length);
+  if (!p) return extend_error(request, 4 + length);
+  cql__put_bytes(cql__put_u32(p, (uint32_t)length), text, length);
+  request->opcode = opcode;
+  request->prefix_size = request->body_size;
+  return 0;
+}
+
+int cql_request_query(cql_request_t *request, const char *text, size_t length) {
+  return start_text(request, CQL__QUERY, text, length);
+}
+
+int cql_request_prepare(cql_request_t *request, const char *text, size_t length) {
+  return start_text(request, CQL__PREPARE, text, length);
+}
+
+int cql_request_execute(cql_request_t *request, cql_prepared_t *prepared) {
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode) return CQL_EINVAL;
+  request->prepared = cql_prepared_ref(prepared);
+  request->opcode = CQL__EXECUTE;
+  return 0;
+}
+
+/* ---- values ---- */
+
+/* Are these `count` values of exactly `size` bytes? Counts unset ones. */
+static int check_encoded(const uint8_t *encoded, size_t size, uint32_t count, int *has_unset) {
+  cql__cursor c = cql__cursor_of(encoded, size);
+  for (uint32_t i = 0; i < count; i++) {
+    int32_t length = cql__read_i32(&c);
+    if (length == CQL_UNSET) *has_unset = 1;
+    if (length < CQL_UNSET) return CQL_EINVAL;
+    if (length > 0) cql__read_raw(&c, (size_t)length);
+  }
+  return c.broken || cql__cursor_left(&c) ? CQL_EINVAL : 0;
+}
+
+/* Markers without a value are unset; v3 has no such thing, there they are null. */
+static uint32_t missing(const cql_prepared_t *prepared, uint32_t count) {
+  uint32_t wanted = prepared ? prepared->parameters->shape.column_count : count;
+  return wanted > count ? wanted - count : 0;
+}
+
+static uint8_t *put_missing(cql_request_t *request, uint8_t *p, uint32_t count) {
+  int unset = request->engine->settings.version >= 4;
+  for (uint32_t i = 0; i < count; i++)
+    p = cql__put_u32(p, (uint32_t)(unset ? CQL_UNSET : CQL_NULL));
+  if (unset && count) request->has_unset = 1;
+  return p;
+}
+
+int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size, uint32_t count,
+                     uint32_t flags) {
+  if (request->state != CQL__REQUEST_TAKEN || request->bound ||
+      (request->opcode != CQL__QUERY && request->opcode != CQL__EXECUTE))
+    return CQL_EINVAL;
+  (void)flags; /* what it says is found anyway while the lengths are checked */
+  int has_unset = 0;
+  if (check_encoded(encoded, size, count, &has_unset)) return CQL_EINVAL;
+  uint32_t more = missing(request->prepared, count);
+  if ((uint64_t)count + more > UINT16_MAX) return CQL_ETOOBIG;
+  size_t room = 2 + size + (size_t)more * 4;
+  uint8_t *p = cql__request_extend(request, room);
+  if (!p) return extend_error(request, room);
+  p = cql__put_u16(p, count + more);
+  put_missing(request, cql__put_bytes(p, encoded, size), more);
+  request->has_unset |= (uint8_t)has_unset;
+  request->bound = 1;
+  if (count + more) {
+    request->query_flags |= CQL__QUERY_VALUES;
+  } else {
+    request->body_size -= 2;
+  }
+  return 0;
+}
+
+static int check_value(cql_slice_t value) {
+  return value.length < CQL_UNSET || (value.length > 0 && !value.data) ? CQL_EINVAL : 0;
+}
+
+static uint8_t *put_value(cql_request_t *request, uint8_t *p, cql_slice_t value) {
+  p = cql__put_u32(p, (uint32_t)value.length);
+  if (value.length == CQL_UNSET) request->has_unset = 1;
+  return value.length > 0 ? cql__put_bytes(p, value.data, (size_t)value.length) : p;
+}
+
+static int bind_slices(cql_request_t *request, const cql_slice_t *names, const cql_slice_t *values,
+                       uint32_t count) {
+  if (request->state != CQL__REQUEST_TAKEN || request->bound) return CQL_EINVAL;
+  uint32_t more = missing(request->prepared, count);
+  if ((uint64_t)count + more > UINT16_MAX) return CQL_ETOOBIG;
+  uint64_t room = 2 + (uint64_t)more * 4;
+  for (uint32_t i = 0; i < count; i++) {
+    if (check_value(values[i])) return CQL_EINVAL;
+    room += 4 + (values[i].length > 0 ? (uint64_t)values[i].length : 0);
+    if (!names) continue;
+    if (names[i].length < 0 || names[i].length > UINT16_MAX) return CQL_EINVAL;
+    room += 2 + (uint64_t)names[i].length;
+  }
+  if (room > CQL__BODY_MAX) return CQL_ETOOBIG;
+  if (count + more) {
+    uint8_t *p = cql__request_extend(request, (size_t)room);
+    if (!p) return extend_error(request, (size_t)room);
+    p = cql__put_u16(p, count + more);
+    for (uint32_t i = 0; i < count; i++) {
+      if (names) {
+        p = cql__put_u16(p, (unsigned)names[i].length);
+        p = cql__put_bytes(p, names[i].data, (size_t)names[i].length);
+      }
+      p = put_value(request, p, values[i]);
+    }
+    put_missing(request, p, more);
+    request->query_flags |= CQL__QUERY_VALUES | (names ? CQL__QUERY_NAMES : 0u);
+  }
+  request->bound = 1;
+  return 0;
+}
+
+int cql_bind(cql_request_t *request, const cql_slice_t *values, uint32_t count) {
+  if (request->opcode != CQL__QUERY && request->opcode != CQL__EXECUTE) return CQL_EINVAL;
+  return bind_slices(request, NULL, values, count);
+}
+
+int cql_bind_named(cql_request_t *request, const cql_slice_t *names, const cql_slice_t *values,
+                   uint32_t count) {
+  if (request->opcode != CQL__QUERY) return CQL_EINVAL;
+  return bind_slices(request, names, values, count);
+}
+
+/* ---- batches [spec 4.1.7] ---- */
+
+int cql_request_batch(cql_request_t *request, int type) {
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode || type < CQL_LOGGED ||
+      type > CQL_COUNTER_BATCH)
+    return CQL_EINVAL;
+  uint8_t *p = cql__request_extend(request, 3); /* type, and the count when it is known */
+  if (!p) return CQL_ENOMEM;
+  p[0] = (uint8_t)type;
+  request->opcode = CQL__BATCH;
+  request->prefix_size = request->body_size;
+  return 0;
+}
+
+/* One statement: its head, then its values. */
+static int batch_add(cql_request_t *request, int kind, const uint8_t *head, size_t head_size,
+                     const cql_prepared_t *prepared, const uint8_t *encoded, size_t size,
+                     uint32_t count) {
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
+  if (request->batch_count == UINT16_MAX) return CQL_ETOOBIG;
+  int has_unset = 0;
+  if (check_encoded(encoded, size, count, &has_unset)) return CQL_EINVAL;
+  uint32_t more = missing(prepared, count);
+  if ((uint64_t)count + more > UINT16_MAX) return CQL_ETOOBIG;
+  size_t length_size = kind == 0 ? 4 : 2;
+  size_t room = 1 + length_size + head_size + 2 + size + (size_t)more * 4;
+  uint8_t *p = cql__request_extend(request, room);
+  if (!p) return extend_error(request, room);
+  p = cql__put_u8(p, (unsigned)kind);
+  p = kind == 0 ? cql__put_u32(p, (uint32_t)head_size) : cql__put_u16(p, (unsigned)head_size);
+  p = cql__put_bytes(p, head, head_size);
+  p = cql__put_u16(p, count + more);
+  put_missing(request, cql__put_bytes(p, encoded, size), more);
+  request->has_unset |= (uint8_t)has_unset;
+  request->batch_count++;
+  request->prefix_size = request->body_size;
+  return 0;
+}
+
+int cql_batch_add_query(cql_request_t *request, const char *text, size_t length,
+                        const uint8_t *encoded, size_t size, uint32_t count, uint32_t flags) {
+  (void)flags;
+  if (length > INT32_MAX) return CQL_ETOOBIG;
+  return batch_add(request, 0, (const uint8_t *)text, length, NULL, encoded, size, count);
+}
+
+static int batch_room(cql_request_t *request) {
+  size_t used = request->batch_prepared * sizeof(cql_prepared_t *);
+  size_t needed = used + sizeof(cql_prepared_t *);
+  cql__block *batch = request->batch;
+  if (batch && batch->capacity >= needed) return 0;
+  batch = batch ? cql__block_grow(batch, used, needed * 2)
+                : cql__block_take(request->engine->pool, needed * 8);
+  if (!batch) return CQL_ENOMEM;
+  request->batch = batch;
+  return 0;
+}
+
+int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared,
+                           const uint8_t *encoded, size_t size, uint32_t count, uint32_t flags) {
+  (void)flags;
+  if (batch_room(request)) return CQL_ENOMEM;
+  int error = batch_add(request, 1, prepared->id, prepared->id_length, prepared, encoded, size,
+                        count);
+  if (error) return error;
+  cql_prepared_t **list = (cql_prepared_t **)(void *)request->batch->data;
+  list[request->batch_prepared++] = cql_prepared_ref(prepared);
+  return 0;
+}
+
+/* ---- options ---- */
+
+void cql_options_init(cql_options_t *options) {
+  memset(options, 0, sizeof *options);
+  options->consistency = options->serial_consistency = -1;
+  options->paging_state.length = CQL_NULL;
+  options->keyspace.length = CQL_NULL;
+  options->payload.length = CQL_NULL;
+}
+
+static int check_options(const cql_options_t *options) {
+  int serial = options->serial_consistency;
+  return options->consistency < -1 || options->consistency > CQL_LOCAL_ONE || serial < -1 ||
+         (serial >= 0 && serial != CQL_SERIAL && serial != CQL_LOCAL_SERIAL) ||
+         options->page_size < -1 || options->timeout_ms < 0 ||
+         ((options->flags & CQL_OPTION_TIMESTAMP) && options->timestamp < 0) ||
+         options->keyspace.length > UINT16_MAX;
+}
+
+static size_t length_of(cql_slice_t slice) { return slice.length > 0 ? (size_t)slice.length : 0; }
+
+int cql_request_options(cql_request_t *request, const cql_options_t *options) {
+  if (request->state != CQL__REQUEST_TAKEN || request->extra || check_options(options))
+    return CQL_EINVAL;
+  size_t extra = length_of(options->paging_state) + length_of(options->keyspace) +
+                 length_of(options->payload);
+  if (extra) {
+    if (extra > CQL__BODY_MAX) return CQL_ETOOBIG;
+    request->extra = cql__block_take(request->engine->pool, extra);
+    if (!request->extra) return CQL_ENOMEM;
+    uint8_t *p = request->extra->data;
+    p = cql__put_bytes(p, options->paging_state.data, length_of(options->paging_state));
+    p = cql__put_bytes(p, options->keyspace.data, length_of(options->keyspace));
+    cql__put_bytes(p, options->payload.data, length_of(options->payload));
+  }
+  request->paging_length = options->paging_state.length;
+  request->keyspace_length = options->keyspace.length;
+  request->payload_length = options->payload.length;
+  if (options->consistency >= 0) request->consistency = (uint16_t)options->consistency;
+  if (options->serial_consistency >= 0)
+    request->serial_consistency = (uint16_t)options->serial_consistency;
+  if (options->page_size) request->page_size = options->page_size;
+  if (options->timeout_ms) request->timeout_ms = (uint32_t)options->timeout_ms;
+  request->options = options->flags;
+  request->timestamp = options->timestamp;
+  request->now_in_seconds = options->now_in_seconds;
+  return 0;
+}
+
+/* Later than every other of this session, and near the clock. */
+static int64_t next_timestamp(cql__engine *engine) {
+  int64_t now = engine->link->ops->wall_clock(engine->link);
+  engine->last_timestamp = now > engine->last_timestamp ? now : engine->last_timestamp + 1;
+  return engine->last_timestamp;
+}
+
+static int has_default_timestamp(const cql_request_t *request) {
+  if (request->options & CQL_OPTION_TIMESTAMP) return 1;
+  return !(request->options & CQL_OPTION_SERVER_TIMESTAMP) && !request->engine->server_timestamps;
+}
+
+int cql__request_seal(cql_request_t *request) {
+  if (request->opcode == 0 || (request->opcode == CQL__BATCH && request->batch_count == 0))
+    return CQL_EINVAL;
+  if (request->opcode == CQL__PREPARE) return 0;
+  if (request->opcode == CQL__EXECUTE && !request->bound &&
+      missing(request->prepared, 0)) {
+    int error = bind_slices(request, NULL, NULL, 0);
+    if (error) return error;
+  }
+  size_t paging = request->paging_length > 0 ? (size_t)request->paging_length : 0;
+  size_t keyspace = request->keyspace_length > 0 ? (size_t)request->keyspace_length : 0;
+  uint8_t *start = cql__request_extend(request, 4 + 4 + paging + 2 + 8 + 2 + keyspace + 4);
+  if (!start) return extend_error(request, paging + keyspace);
+  uint8_t *p = start;
+  int batch = request->opcode == CQL__BATCH;
+  if (batch) cql__put_u16(request->body->data + 1, request->batch_count);
+  if (!batch && request->page_size > 0) {
+    request->query_flags |= CQL__QUERY_PAGE_SIZE;
+    p = cql__put_u32(p, (uint32_t)request->page_size);
+  }
+  if (!batch && request->paging_length >= 0) {
+    request->query_flags |= CQL__QUERY_PAGING_STATE;
+    p = cql__put_u32(p, (uint32_t)paging);
+    p = cql__put_bytes(p, request->extra ? request->extra->data : NULL, paging);
+  }
+  if (request->serial_consistency) {
+    request->query_flags |= CQL__QUERY_SERIAL;
+    p = cql__put_u16(p, request->serial_consistency);
+  }
+  if (has_default_timestamp(request)) {
+    request->query_flags |= CQL__QUERY_TIMESTAMP;
+    if (!(request->options & CQL_OPTION_TIMESTAMP))
+      request->timestamp = next_timestamp(request->engine);
+    p = cql__put_u64(p, (uint64_t)request->timestamp);
+  }
+  if (request->keyspace_length >= 0 && request->opcode != CQL__EXECUTE) {
+    request->query_flags |= CQL__QUERY_KEYSPACE;
+    p = cql__put_u16(p, (unsigned)keyspace);
+    p = cql__put_bytes(p, request->extra ? request->extra->data + paging : NULL, keyspace);
+  }
+  if (request->options & CQL_OPTION_NOW_IN_SECONDS) {
+    request->query_flags |= CQL__QUERY_NOW;
+    p = cql__put_u32(p, (uint32_t)request->now_in_seconds);
+  }
+  request->body_size = (uint32_t)(p - request->body->data);
+  return 0;
+}

@@ -1,0 +1,78 @@
+/* Request: a slot from take to poll, and the body that is encoded once.
+ *
+ *   body  | prefix (text, or the statements of a batch) | suffix (values, page size, timestamp ..) |
+ *
+ * Each attempt writes its head by what that connection speaks: header, payload, prefix, the ids of
+ * a prepared statement, consistency and flags, suffix.
+ *
+ *   FREE -> TAKEN -> PENDING <-> SENT <-> PREPARING -> DONE -> FREE
+ *
+ * PENDING stands in engine->pending, SENT and PREPARING hold a stream, DONE in engine->done. */
+#ifndef CQL_EXECUTE_REQUEST_H
+#define CQL_EXECUTE_REQUEST_H
+
+#include "execute/engine.h"
+#include "execute/prepared.h"
+
+enum {
+  CQL__REQUEST_FREE = 0,
+  CQL__REQUEST_TAKEN,
+  CQL__REQUEST_PENDING,
+  CQL__REQUEST_SENT,
+  CQL__REQUEST_PREPARING,
+  CQL__REQUEST_DONE
+};
+
+struct cql_request_s {
+  cql__list link;
+  cql__timer timer;
+  cql__engine *engine;
+  struct cql_request_s *next_free;
+  uint32_t tag;
+  uint8_t state;
+  uint8_t opcode;        /* QUERY, PREPARE, EXECUTE, BATCH; 0: not said yet */
+  uint8_t attempts;
+  uint8_t reprepares;
+  uint8_t has_unset;
+  uint8_t bound;
+  uint8_t batch_type;
+  uint8_t use;           /* a USE of the session's: see session/use.c */
+  uint16_t consistency;
+  uint16_t serial_consistency; /* 0: none */
+  uint16_t stream;
+  uint16_t batch_count;
+  uint32_t query_flags;  /* CQL__QUERY_* that hold on every connection */
+  uint32_t options;      /* CQL_OPTION_* */
+  uint32_t timeout_ms;
+  int32_t page_size;
+  int32_t now_in_seconds;
+  int64_t timestamp;
+  cql__connection *connection; /* while it holds a stream */
+  cql_prepared_t *prepared;    /* EXECUTE */
+  cql_prepared_t *preparing;   /* which one is being prepared again; borrowed */
+  cql__block *body;
+  cql__block *batch;           /* cql_prepared_t *[], referenced; NULL: none */
+  cql__block *extra;           /* copies of paging state, keyspace, payload */
+  uint32_t prefix_size, body_size;
+  uint32_t batch_prepared;     /* how many in `batch` */
+  int32_t paging_length, keyspace_length, payload_length; /* in `extra`, in this order */
+  /* when DONE */
+  int32_t status, server_code;
+  cql_result_t *result;
+};
+
+/* Room for more of the body; NULL: no memory or over the protocol's limit, the body is as before.
+ */
+uint8_t *cql__request_extend(cql_request_t *request, size_t size);
+/* Writes what options ask for behind the values. Once, at submit. */
+int cql__request_seal(cql_request_t *request);
+/* It is complete: into engine->done. From any state but FREE and DONE; it holds no stream. */
+void cql__request_finish(cql_request_t *request, int status, int server_code,
+                         cql_result_t *result);
+/* Gives the slot back. */
+void cql__request_release(cql_request_t *request);
+/* For every slot in use, also those that are done. */
+void cql__engine_each(cql__engine *engine, void (*visit)(cql_request_t *request, void *user),
+                      void *user);
+
+#endif

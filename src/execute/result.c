@@ -1,0 +1,199 @@
+#include "execute/result.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "wire/proto.h"
+
+static void release(cql__result *result) {
+  cql__metadata_unref(result->metadata);
+  cql_prepared_unref(result->prepared);
+  cql__block_unref(result->owner);
+  cql__block_unref(result->block);
+}
+
+void cql_result_free(cql_result_t *shown) {
+  if (shown) release((cql__result *)(void *)shown);
+}
+
+/* A result with the body where it will live; *body points there. */
+static cql__result *result_new(cql__engine *engine, const cql__envelope *envelope,
+                               const uint8_t **body) {
+  int copy = envelope->size <= CQL__RESULT_COPY_MAX;
+  cql__block *block =
+      cql__block_take(engine->pool, sizeof(cql__result) + (copy ? envelope->size : 0));
+  if (!block) return NULL;
+  cql__result *result = (cql__result *)(void *)block->data;
+  memset(result, 0, sizeof *result);
+  result->block = block;
+  if (copy) {
+    memcpy(result + 1, envelope->body, envelope->size);
+    *body = (const uint8_t *)(result + 1);
+  } else {
+    result->owner = cql__block_ref(envelope->owner);
+    *body = envelope->body;
+  }
+  return result;
+}
+
+/* The shape of these rows, with a reference; what changed is taken over by the statement. */
+static int find_shape(cql_request_t *request, const cql__rows_head *head, cql__metadata **out) {
+  cql__engine *engine = request->engine;
+  cql_prepared_t *prepared = request->prepared;
+  cql__metadata *known = prepared ? prepared->columns : NULL;
+  if (head->specs.length < 0) {
+    if (!known || known->shape.column_count != head->column_count) return CQL_EMALFORMED;
+    *out = cql__metadata_ref(known);
+    return 0;
+  }
+  if (known && cql__metadata_matches(known, head)) {
+    *out = cql__metadata_ref(known);
+  } else {
+    int error = cql__shapes_find(&engine->shapes, head, out);
+    if (error) return error;
+  }
+  if (prepared && head->metadata_id.length >= 0)
+    cql__prepared_change(prepared, *out, head->metadata_id);
+  return 0;
+}
+
+static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
+  cql__rows_head head;
+  const cql_prepared_t *prepared = request->prepared;
+  int error = cql__rows_head_decode(body, prepared ? prepared->columns : NULL, &head);
+  if (error) return error;
+  int32_t count = cql__read_i32(body);
+  /* A cell is 4 bytes at least; rows without columns have none to count. */
+  if (body->broken || count < 0 ||
+      (uint64_t)(uint32_t)count * head.column_count * 4 > cql__cursor_left(body) ||
+      (head.column_count == 0 && count > 0))
+    return CQL_EMALFORMED;
+  if ((error = find_shape(request, &head, &result->metadata))) return error;
+  result->shown.metadata = &result->metadata->shape;
+  result->shown.row_count = result->rows_left = (uint32_t)count;
+  result->shown.paging_state = head.paging_state;
+  result->rows = *body;
+  result->rows_start = body->next;
+  return 0;
+}
+
+static int decode_prepared(cql_request_t *request, int version, cql__result *result,
+                           cql__cursor *body) {
+  if (request->opcode != CQL__PREPARE) return CQL_EMALFORMED;
+  const char *text = (const char *)request->body->data + 4;
+  return cql__prepared_decode(request->engine, version, body, text, request->prefix_size - 4,
+                              &result->prepared);
+}
+
+static int decode_result(cql_request_t *request, int version, cql__result *result,
+                         cql__cursor *body) {
+  result->shown.kind = cql__read_i32(body);
+  if (body->broken) return CQL_EMALFORMED;
+  switch (result->shown.kind) {
+  case CQL_RESULT_VOID:
+    return 0;
+  case CQL_RESULT_ROWS:
+    return decode_rows(request, result, body);
+  case CQL_RESULT_KEYSPACE:
+    result->shown.message = cql__read_short_bytes(body);
+    return body->broken ? CQL_EMALFORMED : 0;
+  case CQL_RESULT_PREPARED:
+    return decode_prepared(request, version, result, body);
+  case CQL_RESULT_SCHEMA_CHANGE:
+    result->shown.detail =
+        (cql_slice_t){body->next, (int32_t)cql__cursor_left(body)};
+    return 0;
+  default:
+    return CQL_EMALFORMED;
+  }
+}
+
+static int decode_error(cql__result *result, cql__cursor *body) {
+  result->shown.kind = CQL_RESULT_ERROR;
+  if (cql__error_open(body, &result->shown.error_code, &result->shown.message))
+    return CQL_EMALFORMED;
+  result->shown.detail = (cql_slice_t){body->next, (int32_t)cql__cursor_left(body)};
+  return 0;
+}
+
+static int is_plain_void(const cql__envelope *envelope) {
+  const uint8_t *header = envelope->header;
+  int flags = CQL__FLAG_TRACING | CQL__FLAG_PAYLOAD | CQL__FLAG_WARNINGS;
+  return header[4] == CQL__RESULT && !(header[1] & flags) && envelope->size >= 4 &&
+         cql__get_u32(envelope->body) == CQL_RESULT_VOID;
+}
+
+int cql__result_decode(cql_request_t *request, const cql__connection *connection,
+                       const cql__envelope *envelope, cql__result **out) {
+  *out = NULL;
+  if (is_plain_void(envelope)) return 0;
+  const uint8_t *body;
+  cql__result *result = result_new(request->engine, envelope, &body);
+  if (!result) return CQL_ENOMEM;
+  cql_result_t *shown = &result->shown;
+  shown->paging_state.length = shown->message.length = shown->detail.length = CQL_NULL;
+  cql__response response;
+  int error = cql__response_open(envelope->header, body, envelope->size, &response);
+  if (!error) {
+    shown->consistency = request->consistency;
+    shown->attempts = request->attempts;
+    shown->protocol_version = connection->version;
+    shown->address = ((const cql__channel *)connection->owner)->node->text;
+    shown->tracing_id = response.tracing_id;
+    shown->warnings = response.warnings;
+    shown->payload = response.payload;
+    if (response.opcode == CQL__ERROR)
+      error = decode_error(result, &response.body);
+    else if (response.opcode == CQL__RESULT)
+      error = decode_result(request, connection->version, result, &response.body);
+    else
+      error = CQL_EMALFORMED;
+  }
+  if (error) {
+    release(result);
+    return error;
+  }
+  *out = result;
+  return 0;
+}
+
+/* ---- for readers ---- */
+
+int cql_result_cells(cql_result_t *shown, uint32_t max_rows, cql_cell_t *out) {
+  cql__result *result = (cql__result *)(void *)shown;
+  if (shown->kind != CQL_RESULT_ROWS) return 0;
+  uint32_t count = max_rows < result->rows_left ? max_rows : result->rows_left;
+  if (count == 0) return 0;
+  int got = cql__rows_split(&result->rows, shown->metadata, count, out);
+  result->rows_left = got < 0 ? 0 : result->rows_left - (uint32_t)got;
+  return got;
+}
+
+void cql_result_rewind(cql_result_t *shown) {
+  cql__result *result = (cql__result *)(void *)shown;
+  if (shown->kind != CQL_RESULT_ROWS) return;
+  result->rows.next = result->rows_start;
+  result->rows.broken = 0;
+  result->rows_left = shown->row_count;
+}
+
+cql_prepared_t *cql_result_prepared(cql_result_t *shown) {
+  cql__result *result = (cql__result *)(void *)shown;
+  return result->prepared ? cql_prepared_ref(result->prepared) : NULL;
+}
+
+static cql__cursor detail_of(const cql_result_t *shown) {
+  size_t size = shown->detail.length > 0 ? (size_t)shown->detail.length : 0;
+  return cql__cursor_of(shown->detail.data, size);
+}
+
+int cql_result_error(const cql_result_t *shown, cql_error_detail_t *out) {
+  if (shown->kind != CQL_RESULT_ERROR) return CQL_EINVAL;
+  return cql__error_detail(shown->error_code, shown->protocol_version, detail_of(shown), out);
+}
+
+int cql_result_schema_change(const cql_result_t *shown, cql_schema_change_t *out) {
+  if (shown->kind != CQL_RESULT_SCHEMA_CHANGE) return CQL_EINVAL;
+  cql__cursor body = detail_of(shown);
+  return cql__schema_change_decode(&body, out);
+}

@@ -1,0 +1,82 @@
+#include "session/queue.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+void cql__queue_init(cql__queue *queue) {
+  memset(queue, 0, sizeof *queue);
+  cql__list_init(&queue->waiting);
+  cql__list_init(&queue->handed);
+}
+
+static void drop_first(cql__list *list) {
+  cql__notice *notice = cql__container(list->next, cql__notice, link);
+  cql__list_remove(&notice->link);
+  cql__free(notice);
+}
+
+void cql__queue_forget(cql__queue *queue) {
+  while (!cql__list_empty(&queue->handed)) drop_first(&queue->handed);
+}
+
+void cql__queue_deinit(cql__queue *queue) {
+  cql__queue_forget(queue);
+  while (!cql__list_empty(&queue->waiting)) drop_first(&queue->waiting);
+  queue->count = 0;
+}
+
+/* Questions stay: each is owed an answer. */
+static void drop_oldest_event(cql__queue *queue) {
+  for (cql__list *at = queue->waiting.next; at != &queue->waiting; at = at->next) {
+    cql__notice *notice = cql__container(at, cql__notice, link);
+    if (notice->kind != CQL_EVENT) continue;
+    cql__list_remove(at);
+    cql__free(notice);
+    queue->count--;
+    queue->dropped++;
+    return;
+  }
+}
+
+static char *put_text(char *at, const char *text) {
+  size_t size = strlen(text) + 1;
+  memcpy(at, text, size);
+  return at + size;
+}
+
+int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t *event) {
+  const char *address = event->address ? event->address : "";
+  const char *message = event->message ? event->message : "";
+  size_t data = event->data.length > 0 ? (size_t)event->data.length : 0;
+  cql__notice *notice =
+      cql__malloc(sizeof *notice + strlen(address) + strlen(message) + 2 + data);
+  if (!notice) {
+    queue->dropped++;
+    return CQL_ENOMEM;
+  }
+  char *text = (char *)(notice + 1);
+  notice->kind = kind;
+  notice->tag = tag;
+  notice->event = *event;
+  notice->event.address = text;
+  text = put_text(text, address);
+  notice->event.message = text;
+  text = put_text(text, message);
+  notice->event.data.data = data ? (const uint8_t *)text : NULL;
+  if (data) memcpy(text, event->data.data, data);
+  if (queue->count >= CQL__EVENTS_MAX) drop_oldest_event(queue);
+  cql__list_append(&queue->waiting, &notice->link);
+  queue->count++;
+  return 0;
+}
+
+const cql__notice *cql__queue_next(cql__queue *queue) {
+  if (cql__list_empty(&queue->waiting)) return NULL;
+  cql__notice *notice = cql__container(queue->waiting.next, cql__notice, link);
+  cql__list_remove(&notice->link);
+  cql__list_append(&queue->handed, &notice->link);
+  queue->count--;
+  return notice;
+}

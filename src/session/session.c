@@ -1,0 +1,401 @@
+#include "session/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "wire/proto.h"
+
+/* ---- events ---- */
+
+void cql__session_tell(cql_session_t *session, int type, int status, const char *address,
+                       const char *message) {
+  cql_event_t event = {type, status, address, message, {NULL, CQL_NULL}};
+  cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
+}
+
+static void give_up(cql_session_t *session, int error, const char *why) {
+  if (session->failed || session->ready_told) return;
+  session->failed = 1;
+  session->engine.closing = 1;
+  cql__cluster_close(&session->engine.cluster, error, why);
+  cql__engine_abandon_all(&session->engine, error);
+  cql__session_tell(session, CQL_EVENT_FAILED, error, "", why);
+}
+
+static void on_opened(void *user, cql__node *node) {
+  cql_session_t *session = user;
+  cql__session_tell(session, CQL_EVENT_CONNECTION_OPENED, 0, node->text, "");
+  if (!session->ready_told) cql__session_tell(session, CQL_EVENT_READY, 0, node->text, "");
+  session->ready_told = 1;
+  session->engine.ever_served = 1;
+}
+
+static int all_failed(const cql__cluster *cluster) {
+  for (uint32_t i = 0; i < cluster->node_count; i++)
+    if (!cluster->nodes[i]->last_error) return 0;
+  return 1;
+}
+
+static void on_failed(void *user, cql__node *node, int error, const char *why) {
+  cql_session_t *session = user;
+  cql__session_tell(session, CQL_EVENT_CONNECTION_FAILED, error, node->text, why);
+  if (!session->config->connect_retry && session->names_pending == 0 &&
+      all_failed(&session->engine.cluster))
+    give_up(session, error, why);
+}
+
+static void resolve_soon(cql_session_t *session, uint64_t delay_ms) {
+  uint64_t now = cql__link_now(session->engine.link);
+  if (!cql__timer_is_set(&session->resolving))
+    cql__timer_set(&session->engine.wheel, &session->resolving, now + delay_ms);
+}
+
+static void on_closed(void *user, cql__node *node, int error, const char *why) {
+  cql_session_t *session = user;
+  cql__session_tell(session, CQL_EVENT_CONNECTION_CLOSED, error, node->text, why);
+  if (session->engine.cluster.serving_count == 0 && !session->engine.closing)
+    resolve_soon(session, 1000);
+}
+
+static void on_hopeless(void *user, int error, const char *why) { give_up(user, error, why); }
+
+static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed, on_hopeless};
+
+static void on_connection_closed(void *owner, cql__connection *connection, int error,
+                                 const char *why) {
+  const cql__channel *channel = owner;
+  cql__questions_drop(channel->node->cluster->user, connection);
+  cql__cluster_on_closed(owner, connection, error, why);
+}
+
+static const cql__connection_events connection_events = {
+    .serving = cql__cluster_on_serving,
+    .closed = on_connection_closed,
+    .answered = cql__attempt_on_answered,
+    .oversized = cql__attempt_on_oversized,
+    .lost = cql__attempt_on_lost,
+    .used = cql__use_on_used,
+    .retiring = cql__cluster_on_retiring,
+    .authenticate = cql__question_authenticate,
+};
+
+static void on_socket_opened(void *user) { cql__connection_opened(user); }
+static void on_socket_readable(void *user) { cql__connection_readable(user); }
+static void on_socket_writable(void *user) { cql__connection_writable(user); }
+static void on_socket_failed(void *user, int error, const char *why) {
+  cql__connection_close(user, error, why);
+}
+
+/* ---- contact points ---- */
+
+static void on_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
+                        uint32_t count) {
+  cql_session_t *session = user;
+  if (ticket != session->resolve_ticket || session->engine.closing) return;
+  if (session->names_pending) session->names_pending--;
+  for (uint32_t i = 0; i < count; i++)
+    if (cql__cluster_add(&session->engine.cluster, &addresses[i])) error = CQL_ENOMEM;
+  if (error)
+    cql__session_tell(session, CQL_EVENT_WARNING, error, "", "a contact point was not resolved");
+  if (session->names_pending) return;
+  if (session->engine.cluster.node_count == 0) {
+    if (!session->config->connect_retry)
+      give_up(session, CQL_ERESOLVE, "no contact point has an address");
+    else
+      resolve_soon(session, 1000);
+  }
+}
+
+const cql__link_events cql__session_link_events = {on_socket_opened, on_socket_readable,
+                                                   on_socket_writable, on_socket_failed,
+                                                   on_resolved};
+
+/* One of "host", "host:port", "[v6]", "[v6]:port", "v6". */
+static int split_port(const char *text, size_t *length, uint16_t *port) {
+  const char *colon = NULL;
+  size_t colons = 0;
+  for (size_t i = 0; i < *length; i++) {
+    if (text[i] != ':') continue;
+    colon = text + i;
+    colons++;
+  }
+  const char *bracket = memchr(text, ']', *length);
+  if (!colon || (bracket ? colon < bracket : colons > 1)) return 0;
+  char digits[8], *end;
+  size_t size = (size_t)(text + *length - colon - 1);
+  if (size == 0 || size >= sizeof digits) return CQL_EOPTION;
+  memcpy(digits, colon + 1, size);
+  digits[size] = 0;
+  long number = strtol(digits, &end, 10);
+  if (*end || number < 1 || number > 65535) return CQL_EOPTION;
+  *port = (uint16_t)number;
+  *length = (size_t)(colon - text);
+  return 0;
+}
+
+/* An address is added; a name is looked up if `names`. */
+static int add_contact(cql_session_t *session, const char *text, size_t length, int names_only) {
+  uint16_t port = (uint16_t)session->config->port;
+  int error = split_port(text, &length, &port);
+  if (error) return error;
+  cql__address address;
+  if (cql__address_from_text(text, length, port, &address) == 0)
+    return names_only ? 0 : cql__cluster_add(&session->engine.cluster, &address);
+  char name[256];
+  if (length == 0 || length >= sizeof name) return CQL_EOPTION;
+  memcpy(name, text, length);
+  name[length] = 0;
+  cql__link *link = session->engine.link;
+  error = link->ops->resolve(link, name, port, session, session->resolve_ticket);
+  if (!error) session->names_pending++;
+  return error;
+}
+
+static int add_contacts(cql_session_t *session, int names_only) {
+  const char *at = session->config->contact_points;
+  if (!at || !*at) at = "127.0.0.1";
+  int first_error = 0;
+  session->resolve_ticket++;
+  session->names_pending = 0;
+  while (*at) {
+    at += strspn(at, ", \t");
+    size_t length = strcspn(at, ", \t");
+    int error = length ? add_contact(session, at, length, names_only) : 0;
+    if (error && !first_error) first_error = error;
+    at += length;
+  }
+  if (session->names_pending) {
+    uint64_t now = cql__link_now(session->engine.link);
+    cql__timer_set(&session->engine.wheel, &session->resolving,
+                   now + (uint64_t)session->config->resolve_timeout_ms);
+  }
+  return first_error;
+}
+
+/* Look-ups take too long, or all connections are gone: names may mean something else by now. */
+static void on_resolving(cql__timer *timer) {
+  cql_session_t *session = cql__container(timer, cql_session_t, resolving);
+  if (session->engine.closing) return;
+  if (session->names_pending) {
+    session->names_pending = 0;
+    cql__session_tell(session, CQL_EVENT_WARNING, CQL_ERESOLVE, "",
+                      "a contact point was not resolved within resolve_timeout_ms");
+    if (session->engine.cluster.node_count == 0 && !session->config->connect_retry) {
+      give_up(session, CQL_ERESOLVE, "no contact point was resolved in time");
+      return;
+    }
+  }
+  if (session->engine.cluster.serving_count) return;
+  add_contacts(session, 1);
+  resolve_soon(session, 5000);
+}
+
+/* ---- new, free ---- */
+
+static void copy_settings(cql_session_t *session) {
+  cql__engine *engine = &session->engine;
+  const cql_config_t *config = session->config;
+  cql__connection_settings *settings = &engine->settings;
+  settings->link = engine->link;
+  settings->pool = engine->pool;
+  settings->wheel = &engine->wheel;
+  settings->dirty = &engine->dirty;
+  settings->metrics = &engine->metrics;
+  settings->events = &connection_events;
+  settings->version =
+      config->protocol_version ? (int)config->protocol_version : CQL__VERSION_MAX;
+  settings->lz4 = (int)config->compression;
+  settings->compress_min = (uint32_t)config->compression_min;
+  settings->connect_timeout_ms = (uint32_t)config->connect_timeout_ms;
+  settings->request_timeout_ms = (uint32_t)config->request_timeout_ms;
+  settings->heartbeat_ms = (uint32_t)config->heartbeat_ms;
+  settings->heartbeat_timeout_ms = (uint32_t)config->heartbeat_timeout_ms;
+  settings->streams_max = (uint32_t)config->streams_max;
+  settings->frame_size_max = (size_t)config->frame_size_max;
+  settings->throw_on_overload = (int)config->throw_on_overload;
+  settings->username = config->username;
+  settings->password = config->password;
+  settings->application_name = config->application_name;
+  settings->application_version = config->application_version;
+  settings->client_id = config->client_id;
+  engine->consistency = (uint16_t)config->consistency;
+  engine->serial_consistency = (uint16_t)config->serial_consistency;
+  engine->page_size = (int32_t)config->page_size;
+  engine->request_timeout_ms = (uint32_t)config->request_timeout_ms;
+  engine->requests_max = (uint32_t)config->requests_max;
+  engine->server_timestamps = (int)config->server_timestamps;
+}
+
+static void on_drained(cql__timer *timer);
+
+int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t **out) {
+  *out = NULL;
+  if (config->protocol_version && config->protocol_version < CQL__VERSION_MIN) return CQL_EOPTION;
+  cql_session_t *session = cql__zalloc(sizeof *session);
+  if (!session) return CQL_ENOMEM;
+  cql__engine *engine = &session->engine;
+  engine->link = link;
+  engine->pool = cql__pool_new();
+  session->config = cql__config_copy(config);
+  cql__queue_init(&session->queue);
+  cql__list_init(&session->questions);
+  cql__list_init(&engine->dirty);
+  cql__list_init(&engine->fresh);
+  cql__list_init(&engine->pending);
+  cql__list_init(&engine->done);
+  cql__wheel_init(&engine->wheel, cql__link_now(link));
+  cql__rand_seed(&engine->rand, link->ops->chance(link));
+  cql__timer_init(&session->drain, on_drained);
+  cql__timer_init(&session->resolving, on_resolving);
+  session->next_due = UINT64_MAX;
+  int error = CQL_ENOMEM;
+  if (engine->pool && session->config) {
+    copy_settings(session);
+    const char *keyspace = config->keyspace;
+    if (keyspace && *keyspace)
+      engine->settings.keyspace = cql__text_copy(keyspace, strlen(keyspace));
+    if (!keyspace || !*keyspace || engine->settings.keyspace) error = 0;
+  }
+  cql__cluster *cluster = &engine->cluster;
+  cluster->settings = &engine->settings;
+  cluster->events = &cluster_events;
+  cluster->user = session;
+  cluster->rand = &engine->rand;
+  cluster->per_node = (uint32_t)config->connections_per_node;
+  cluster->reconnect_min_ms = (uint32_t)config->reconnect_min_ms;
+  cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;
+  cluster->version_pinned = config->protocol_version != 0;
+  cluster->version_min = (int)config->protocol_version_min;
+  if (error) {
+    cql__session_free(session);
+    return error;
+  }
+  *out = session;
+  return 0;
+}
+
+int cql__session_start(cql_session_t *session) {
+  int error = add_contacts(session, 0);
+  if (!error && session->engine.cluster.node_count == 0 && session->names_pending == 0)
+    error = CQL_EOPTION;
+  return error;
+}
+
+void cql__session_free(cql_session_t *session) {
+  cql__engine *engine = &session->engine;
+  engine->closing = 1;
+  cql__questions_drop(session, NULL);
+  cql__cluster_deinit(&engine->cluster);
+  if (session->use_request && session->use_request->result)
+    cql__list_append(&engine->done, &session->use_request->link);
+  cql__engine_free_requests(engine);
+  cql__shapes_deinit(&engine->shapes);
+  cql__queue_deinit(&session->queue);
+  cql__free(engine->settings.keyspace);
+  cql__free(engine->settings.cluster_name);
+  cql__free(session->use_keyspace);
+  cql__config_free(session->config);
+  if (engine->pool) cql__pool_retire(engine->pool);
+  cql__free(session);
+}
+
+/* ---- steps ---- */
+
+void cql__session_before(cql_session_t *session) { cql__engine_flush(&session->engine); }
+
+static void finish_closing(cql_session_t *session) {
+  if (session->closed_told || !cql__timer_is_set(&session->drain)) return;
+  if (session->engine.metrics.in_flight || session->engine.metrics.queued) return;
+  cql__timer_set(&session->engine.wheel, &session->drain, session->engine.wheel.now + 1);
+}
+
+void cql__session_after(cql_session_t *session, int more_to_read) {
+  cql__engine *engine = &session->engine;
+  uint64_t now = cql__link_now(engine->link);
+  if (session->next_due != UINT64_MAX && now > session->next_due + CQL__OVERSLEPT_MS)
+    cql__cluster_awake(&engine->cluster);
+  if (engine->closing) finish_closing(session);
+  if (!more_to_read) cql__wheel_turn(&engine->wheel, now);
+  if (!cql__list_empty(&engine->pending)) cql__attempt_pending(engine);
+  cql__engine_flush(engine);
+  session->next_due = cql__wheel_next(&engine->wheel);
+}
+
+int64_t cql__session_wait(cql_session_t *session) {
+  cql__engine *engine = &session->engine;
+  if (session->queue.count || !cql__list_empty(&engine->done) ||
+      !cql__list_empty(&engine->fresh) || !cql__list_empty(&engine->dirty))
+    return 0;
+  uint64_t due = cql__wheel_next(&engine->wheel);
+  if (due == UINT64_MAX) return -1;
+  uint64_t now = cql__link_now(engine->link);
+  return due > now ? (int64_t)(due - now) : 0;
+}
+
+void cql_submit(cql_request_t *request, uint32_t tag) {
+  cql__engine *engine = request->engine;
+  request->tag = tag;
+  engine->metrics.requests++;
+  int error = engine->closing ? CQL_ECLOSED : cql__request_seal(request);
+  if (error) {
+    cql__request_finish(request, error, 0, NULL);
+    return;
+  }
+  cql__list_append(&engine->fresh, &request->timer.link);
+  cql__attempt_start(engine, request);
+}
+
+static void fill_notice(cql_session_t *session, const cql__notice *notice, cql_completion_t *out) {
+  *out = (cql_completion_t){.tag = notice->tag, .kind = notice->kind,
+                            .status = notice->event.status, .code = notice->event.type,
+                            .event = &notice->event};
+  if (notice->kind == CQL_QUESTION) cql__question_delivered(session, notice->tag);
+}
+
+int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *out) {
+  cql__engine *engine = &session->engine;
+  uint32_t count = 0;
+  cql__queue_forget(&session->queue);
+  if (max > INT32_MAX) max = INT32_MAX;
+  for (const cql__notice *notice; count < max && (notice = cql__queue_next(&session->queue));)
+    fill_notice(session, notice, &out[count++]);
+  while (count < max && !cql__list_empty(&engine->done)) {
+    cql_request_t *request = cql__container(engine->done.next, cql_request_t, link);
+    cql__list_remove(&request->link);
+    if (request->use && cql__use_request_done(session, request)) continue;
+    out[count++] = (cql_completion_t){.tag = request->tag, .kind = CQL_DONE,
+                                      .status = request->status, .code = request->server_code,
+                                      .result = request->result};
+    cql__request_release(request);
+  }
+  return (int)count;
+}
+
+/* ---- closing ---- */
+
+static void on_drained(cql__timer *timer) {
+  cql_session_t *session = cql__container(timer, cql_session_t, drain);
+  cql__engine *engine = &session->engine;
+  if (session->closed_told) return;
+  session->closed_told = 1;
+  cql__engine_abandon_all(engine, CQL_ECLOSED);
+  cql__cluster_close(&engine->cluster, CQL_ECLOSED, "the session was closed");
+  cql__session_tell(session, CQL_EVENT_CLOSED, 0, "", "");
+}
+
+int cql__session_close(cql_session_t *session, int drain_ms) {
+  cql__engine *engine = &session->engine;
+  if (cql__timer_is_set(&session->drain) || session->closed_told) return 0;
+  engine->closing = 1;
+  cql__timer_cancel(&session->resolving);
+  if (drain_ms <= 0 || (!engine->metrics.in_flight && !engine->metrics.queued)) {
+    on_drained(&session->drain);
+    return 0;
+  }
+  uint64_t now = cql__link_now(engine->link);
+  cql__timer_set(&engine->wheel, &session->drain, now + (uint64_t)drain_ms);
+  return 0;
+}

@@ -1,0 +1,65 @@
+/* Session: the engine, its contact points, its events and questions, from new to free. */
+#ifndef CQL_SESSION_SESSION_H
+#define CQL_SESSION_SESSION_H
+
+#include "execute/request.h"
+#include "session/config.h"
+#include "session/queue.h"
+
+struct cql_session_s {
+  cql__engine engine;
+  cql_config_t *config;
+  cql__queue queue;
+  cql__timer drain;       /* close() gives up waiting */
+  cql__timer resolving;   /* names take too long, or are to be tried again */
+  uint64_t next_due;      /* as of the last step: a host that comes much later slept */
+  uint32_t names_pending; /* look-ups under way */
+  uint32_t resolve_ticket; /* of the look-ups that count */
+  uint8_t ready_told, failed, closed_told;
+  /* USE, one at a time: see use.c */
+  char *use_keyspace;
+  uint32_t use_tag, use_waiting;
+  int use_error;
+  cql_request_t *use_request;
+  cql__list questions; /* cql__question, asked and not answered; see question.c */
+  uint32_t next_question;
+  uint64_t fork_generation; /* api/'s */
+};
+
+/* `link` is the session's from now on, but api/ frees it. */
+int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t **out);
+/* The names and addresses of the configuration: after the link has its events. */
+int cql__session_start(cql_session_t *session);
+void cql__session_free(cql_session_t *session);
+
+/* Around the link's own step: what comes before, what comes after. */
+void cql__session_before(cql_session_t *session);
+void cql__session_after(cql_session_t *session, int more_to_read);
+/* Milliseconds until a step is wanted, as cql_session_timeout(), for what the link doesn't show. */
+int64_t cql__session_wait(cql_session_t *session);
+int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *out);
+int cql__session_close(cql_session_t *session, int drain_ms);
+int cql__session_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length);
+int cql__session_dump(const cql_session_t *session, char *out, size_t size);
+void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out);
+
+int cql__session_use(cql_session_t *session, const char *keyspace, size_t length, uint32_t tag);
+/* use.c: a USE of the session's has been answered. 1: it isn't to be polled yet. */
+int cql__use_request_done(cql_session_t *session, cql_request_t *request);
+void cql__use_on_used(void *owner, cql__connection *connection, int error);
+
+/* question.c: a connection asks for a token; 0: the host answers no questions. */
+int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
+                               cql_slice_t challenge);
+/* Its deadline begins: it has been delivered. */
+void cql__question_delivered(cql_session_t *session, uint32_t tag);
+/* Those of a connection that closed, or (NULL) all. */
+void cql__questions_drop(cql_session_t *session, const cql__connection *connection);
+/* An event for the host. */
+void cql__session_tell(cql_session_t *session, int type, int status, const char *address,
+                       const char *message);
+
+/* What the link tells; its `user` is the connection, or the session for names. */
+extern const cql__link_events cql__session_link_events;
+
+#endif

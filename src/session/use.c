@@ -1,0 +1,78 @@
+/* USE: first as an ordinary request, so that its error is the server's own; then, once it has
+ * succeeded, on every other connection. New connections say it before they serve. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "session/session.h"
+
+enum { USE_ASKED = 1, USE_TOLD = 2 };
+
+int cql__session_use(cql_session_t *session, const char *keyspace, size_t length, uint32_t tag) {
+  cql__engine *engine = &session->engine;
+  if (session->use_keyspace) return CQL_EBUSY;
+  if (length == 0 || length > 200 || memchr(keyspace, 0, length)) return CQL_EINVAL;
+  cql_request_t *request = cql__request_take(engine);
+  char *name = cql__text_copy(keyspace, length);
+  char text[512] = "USE \"";
+  size_t used = 5;
+  for (size_t i = 0; i < length; i++) {
+    if (keyspace[i] == '"') text[used++] = '"';
+    text[used++] = keyspace[i];
+  }
+  text[used++] = '"';
+  if (!request || !name || cql_request_query(request, text, used)) {
+    if (request) cql__request_release(request);
+    cql__free(name);
+    return CQL_ENOMEM;
+  }
+  session->use_keyspace = name;
+  session->use_error = 0;
+  request->use = USE_ASKED;
+  cql_submit(request, tag);
+  return 0;
+}
+
+/* All have said it, or failed to: now the host may know. */
+static void finish(cql_session_t *session) {
+  cql_request_t *request = session->use_request;
+  session->use_request = NULL;
+  request->use = USE_TOLD;
+  if (request->status == 0) request->status = session->use_error;
+  cql__list_append(&session->engine.done, &request->link);
+}
+
+int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
+  cql__engine *engine = &session->engine;
+  if (request->use != USE_ASKED) return 0;
+  char *name = session->use_keyspace;
+  session->use_keyspace = NULL;
+  if (request->status) {
+    cql__free(name);
+    return 0;
+  }
+  cql__free(engine->settings.keyspace);
+  engine->settings.keyspace = name;
+  engine->settings.keyspace_serial++;
+  session->use_request = request;
+  session->use_waiting = 1; /* ourselves, so that it can't finish amid the loop */
+  for (uint32_t i = 0; i < engine->cluster.serving_count; i++) {
+    session->use_waiting++;
+    cql__connection_use(&engine->cluster.serving[i]->connection);
+  }
+  if (--session->use_waiting > 0) return 1;
+  session->use_request = NULL;
+  request->use = USE_TOLD;
+  return 0;
+}
+
+void cql__use_on_used(void *owner, cql__connection *connection, int error) {
+  (void)connection;
+  const cql__channel *channel = owner;
+  cql_session_t *session = channel->node->cluster->user;
+  if (error)
+    cql__session_tell(session, CQL_EVENT_WARNING, error, channel->node->text,
+                      "this connection could not change to the keyspace");
+  if (!session->use_request || session->use_waiting == 0) return;
+  if (error && error != CQL_ECONNECTION) session->use_error = error;
+  if (--session->use_waiting == 0) finish(session);
+}
