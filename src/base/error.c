@@ -23,3 +23,6 @@ const char *cql__error_text(int error) {
     return error == 0 ? "no error" : "not an error of this library";
   }
 }
+
+/* Here and not in api/: the handshake sends it. */
+const char *cql_version(void) { return "0.1.0"; }

@@ -23,7 +23,9 @@ struct cql_session_s {
   cql_request_t *use_request;
   cql__list questions; /* cql__question, asked and not answered; see question.c */
   uint32_t next_question;
-  uint64_t fork_generation; /* api/'s */
+  /* api/'s */
+  uint64_t fork_generation;
+  struct cql__poke *poke; /* NULL: the host watches the descriptor itself */
 };
 
 /* `link` is the session's from now on, but api/ frees it. */

@@ -1,0 +1,178 @@
+/* The public functions: check, call, translate; no logic. Those without a session are thin names
+ * for what lies below; requests, prepared statements and results are public where they are made. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "io/fork.h"
+#include "io/io.h"
+#include "io/poke.h"
+#include "message/errors.h"
+#include "session/session.h"
+
+static int sessions_alive;
+
+static cql__io *io_of(const cql_session_t *session) {
+  return cql__container(session->engine.link, cql__io, link);
+}
+
+static int forked(const cql_session_t *session) { return cql__forked(session->fork_generation); }
+
+/* ---- library ---- */
+
+uint32_t cql_abi_version(void) { return CQL_ABI_VERSION; }
+const char *cql_error_name(int error) { return cql__error_name(error); }
+const char *cql_error_text(int error) { return cql__error_text(error); }
+const char *cql_server_error_name(int code) { return cql__server_error_name(code); }
+
+int cql_set_allocator(void *(*allocate)(size_t), void *(*reallocate)(void *, size_t),
+                      void (*release)(void *)) {
+  int some = allocate || reallocate || release, all = allocate && reallocate && release;
+  if (some != all || sessions_alive) return CQL_EINVAL;
+  cql__mem_hooks(allocate, reallocate, release);
+  return 0;
+}
+
+/* ---- configuration ---- */
+
+cql_config_t *cql_config_new(void) { return cql__config_new(); }
+void cql_config_free(cql_config_t *config) { cql__config_free(config); }
+const char *cql_config_error(const cql_config_t *config) { return config->error; }
+const char *cql_config_option(uint32_t index) { return cql__config_option(index); }
+
+int cql_config_set(cql_config_t *config, const char *name, const char *value) {
+  if (!name || !value) return CQL_EINVAL;
+  return cql__config_set(config, name, value);
+}
+
+/* ---- session ---- */
+
+int cql_session_new(const cql_config_t *config, cql_session_t **out) {
+  *out = NULL;
+  cql__io *io;
+  char *why = ((cql_config_t *)(uintptr_t)config)->error; /* the reason is told there */
+  why[0] = 0;
+  int error = cql__io_new(config, &cql__session_link_events, &io, why);
+  if (error) return error;
+  cql_session_t *session;
+  error = cql__session_new(config, &io->link, &session);
+  if (error) {
+    cql__io_free(io, 0);
+    return error;
+  }
+  session->fork_generation = cql__fork_generation();
+  sessions_alive++;
+  error = cql__session_start(session);
+  if (error) {
+    cql_session_free(session);
+    return error;
+  }
+  *out = session;
+  return 0;
+}
+
+void cql_session_free(cql_session_t *session) {
+  if (!session) return;
+  cql__io *io = io_of(session);
+  int child = forked(session);
+  cql__poke_free(session->poke, child);
+  if (child) cql__cluster_abandon(&session->engine.cluster);
+  cql__session_free(session);
+  cql__io_free(io, child);
+  sessions_alive--;
+}
+
+int cql_session_fd(const cql_session_t *session) {
+  return forked(session) ? CQL_EFORKED : cql__io_fd(io_of(session));
+}
+
+int cql_session_timeout(cql_session_t *session) {
+  if (forked(session) || cql__io_eager(io_of(session))) return 0;
+  int64_t wait = cql__session_wait(session);
+  return wait > INT32_MAX ? INT32_MAX : (int)wait;
+}
+
+int cql_session_step(cql_session_t *session, int wait_ms) {
+  if (forked(session)) return CQL_EFORKED;
+  cql__session_before(session);
+  int64_t wait = cql__session_wait(session);
+  if (wait < 0 || (wait_ms >= 0 && wait_ms < wait)) wait = wait_ms;
+  int more = cql__io_step(io_of(session), wait);
+  cql__session_after(session, more);
+  return 0;
+}
+
+int cql_session_flush(cql_session_t *session) {
+  if (forked(session)) return CQL_EFORKED;
+  cql__session_before(session);
+  return 0;
+}
+
+int cql_poll(cql_session_t *session, uint32_t max, cql_completion_t *out) {
+  return forked(session) ? CQL_EFORKED : cql__session_poll(session, max, out);
+}
+
+int cql_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length) {
+  return forked(session) ? CQL_EFORKED : cql__session_answer(session, tag, data, length);
+}
+
+int cql_session_close(cql_session_t *session, int drain_ms) {
+  return forked(session) ? CQL_EFORKED : cql__session_close(session, drain_ms);
+}
+
+int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out) {
+  if (forked(session)) return CQL_EFORKED;
+  cql__session_metrics(session, out);
+  return 0;
+}
+
+int cql_session_use(cql_session_t *session, const char *keyspace, size_t length, uint32_t tag) {
+  if (forked(session)) return CQL_EFORKED;
+  if (session->engine.closing) return CQL_ECLOSED;
+  return cql__session_use(session, keyspace, length, tag);
+}
+
+int cql_session_dump(const cql_session_t *session, char *out, size_t size) {
+  return forked(session) ? CQL_EFORKED : cql__session_dump(session, out, size);
+}
+
+/* ---- requests ---- */
+
+int cql_request_take(cql_session_t *session, cql_request_t **out) {
+  cql__engine *engine = &session->engine;
+  *out = NULL;
+  if (forked(session)) return CQL_EFORKED;
+  if (engine->closing) return CQL_ECLOSED;
+  if (engine->metrics.taken >= engine->requests_max) return CQL_EBUSY;
+  *out = cql__request_take(engine);
+  return *out ? 0 : CQL_ENOMEM;
+}
+
+void cql_request_discard(cql_request_t *request) {
+  if (request && request->state == CQL__REQUEST_TAKEN) cql__request_release(request);
+}
+
+int cql_cancel(cql_session_t *session, uint32_t tag) {
+  return forked(session) ? CQL_EFORKED : cql__engine_cancel(&session->engine, tag);
+}
+
+/* ---- waking ---- */
+
+int cql_poke_listen(cql_session_t *session, const char *directory, char *path, size_t size) {
+  if (forked(session)) return CQL_EFORKED;
+  if (session->poke) return CQL_EINVAL;
+  return cql__poke_listen(directory, path, size, &session->poke);
+}
+
+int cql_poke_accept(cql_session_t *session) {
+  if (forked(session)) return CQL_EFORKED;
+  if (!session->poke) return CQL_EINVAL;
+  return cql__poke_accept(session->poke, cql__io_fd(io_of(session)));
+}
+
+int cql_poke_arm(cql_session_t *session) {
+  if (forked(session)) return CQL_EFORKED;
+  if (!session->poke) return CQL_EINVAL;
+  return cql__poke_arm(session->poke, cql__io_fd(io_of(session)), cql_session_timeout(session));
+}

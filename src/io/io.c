@@ -1,0 +1,403 @@
+#include "io/io.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { CONNECTING, SHAKING, OPEN };
+enum { SPANS_MAX = 64, SCRATCH_SIZE = 64 * 1024 };
+
+struct cql__socket {
+  cql__list link;  /* in io->sockets */
+  cql__list again; /* in io->again */
+  cql__io *io;
+  uv_poll_t poll;
+  void *user;
+  cql__tls_socket *tls;
+  int fd;
+  int watched; /* UV_READABLE | UV_WRITABLE */
+  int state;
+  int closed;
+  int error; /* errno of a connect() that failed at once */
+  char why[200];
+};
+
+static cql__io *io_of(cql__link *link) { return cql__container(link, cql__io, link); }
+
+static uint64_t io_now(cql__link *link) {
+  (void)link;
+  return uv_hrtime() / 1000000;
+}
+
+static int64_t io_wall_clock(cql__link *link) {
+  (void)link;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static uint64_t io_chance(cql__link *link) {
+  (void)link;
+  uint64_t value;
+  if (getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value) value = uv_hrtime();
+  return value;
+}
+
+/* ---- watching ---- */
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void watch(cql__socket *s, int events) {
+  if (s->watched == events || s->closed) return;
+  s->watched = events;
+  s->io->watchers_changed = 1;
+  uv_poll_start(&s->poll, events, on_poll);
+}
+
+static void visit_again(cql__socket *s) {
+  if (cql__list_empty(&s->again)) cql__list_append(&s->io->again, &s->again);
+}
+
+static void fail(cql__socket *s, int error, const char *what, const char *why) {
+  snprintf(s->why, sizeof s->why, "%s%s", what, why);
+  watch(s, UV_READABLE);
+  s->io->events->failed(s->user, error, s->why);
+}
+
+static void shake(cql__socket *s) {
+  int wants_write = 0;
+  int done = cql__tls_handshake(s->tls, s->fd, &wants_write, s->why, sizeof s->why);
+  if (done < 0) {
+    s->io->events->failed(s->user, done, s->why);
+    return;
+  }
+  watch(s, wants_write ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+  if (!done) return;
+  s->state = OPEN;
+  visit_again(s); /* the server may have said more than its handshake already */
+  s->io->events->opened(s->user);
+}
+
+static void connected(cql__socket *s) {
+  int error = s->error;
+  socklen_t size = sizeof error;
+  if (!error) getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error) {
+    fail(s, CQL_ECONNECT, "", strerror(error));
+    return;
+  }
+  if (s->tls) {
+    s->state = SHAKING;
+    shake(s);
+    return;
+  }
+  s->state = OPEN;
+  watch(s, UV_READABLE);
+  s->io->events->opened(s->user);
+}
+
+static void on_open_socket(cql__socket *s, int events) {
+  const cql__link_events *tell = s->io->events;
+  if (events & UV_WRITABLE) {
+    int left = s->tls ? cql__tls_flush(s->tls, s->fd) : 0;
+    if (left >= 0 && !left) watch(s, UV_READABLE);
+    tell->writable(s->user);
+  }
+  if (!s->closed && (events & (UV_READABLE | UV_DISCONNECT))) tell->readable(s->user);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events) {
+  cql__socket *s = poll->data;
+  if (s->closed) return;
+  if (status < 0) events = UV_READABLE | UV_WRITABLE; /* the next call says what it is */
+  if (s->state == CONNECTING)
+    connected(s);
+  else if (s->state == SHAKING)
+    shake(s);
+  else
+    on_open_socket(s, events);
+}
+
+/* ---- opening and closing ---- */
+
+static socklen_t to_sockaddr(const cql__address *address, struct sockaddr_storage *out) {
+  memset(out, 0, sizeof *out);
+  if (address->length == 4) {
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(address->port);
+    memcpy(&v4->sin_addr, address->bytes, 4);
+    return sizeof *v4;
+  }
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(address->port);
+  v6->sin6_scope_id = address->scope;
+  memcpy(&v6->sin6_addr, address->bytes, 16);
+  return sizeof *v6;
+}
+
+static void set_options(const cql__io *io, int fd) {
+  int one = 1;
+  if (io->nodelay) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (io->keepalive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  if (io->send_buffer)
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &io->send_buffer, sizeof io->send_buffer);
+  if (io->receive_buffer)
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &io->receive_buffer, sizeof io->receive_buffer);
+}
+
+static int start_connect(cql__socket *s, const cql__address *address) {
+  struct sockaddr_storage to;
+  socklen_t size = to_sockaddr(address, &to);
+  set_options(s->io, s->fd);
+  if (s->io->local.length) {
+    struct sockaddr_storage from;
+    socklen_t from_size = to_sockaddr(&s->io->local, &from);
+    if (bind(s->fd, (struct sockaddr *)&from, from_size)) return errno;
+  }
+  if (connect(s->fd, (struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS) return 0;
+  return errno;
+}
+
+static int io_open(cql__link *link, const cql__address *address, void *user, cql__socket **out) {
+  cql__io *io = io_of(link);
+  *out = NULL;
+  cql__socket *s = cql__zalloc(sizeof *s);
+  if (!s) return CQL_ENOMEM;
+  s->io = io;
+  s->user = user;
+  s->fd = socket(address->length == 16 ? AF_INET6 : AF_INET,
+                 SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int error = s->fd < 0 ? CQL_EIO : 0;
+  if (!error && io->tls) {
+    s->tls = cql__tls_socket_new(io->tls, address);
+    if (!s->tls) error = CQL_ENOMEM;
+  }
+  if (!error && uv_poll_init_socket(&io->loop, &s->poll, s->fd)) error = CQL_EIO;
+  if (error) {
+    if (s->fd >= 0) close(s->fd);
+    cql__tls_socket_free(s->tls);
+    cql__free(s);
+    return error;
+  }
+  s->poll.data = s;
+  cql__list_init(&s->again);
+  cql__list_append(&io->sockets, &s->link);
+  s->error = start_connect(s, address);
+  if (s->error)
+    visit_again(s);
+  else
+    watch(s, UV_WRITABLE);
+  *out = s;
+  return 0;
+}
+
+static void on_closed(uv_handle_t *handle) { cql__free(handle->data); }
+
+static void io_close(cql__socket *s) {
+  s->closed = 1;
+  cql__list_remove(&s->again);
+  cql__list_remove(&s->link);
+  uv_close((uv_handle_t *)&s->poll, on_closed);
+  if (s->tls) cql__tls_socket_free(s->tls);
+  s->tls = NULL;
+  close(s->fd);
+}
+
+/* ---- bytes ---- */
+
+static const char *io_why(cql__socket *s) { return s->why; }
+
+static void io_again(cql__socket *s) {
+  s->io->more_to_read = 1;
+  visit_again(s);
+}
+
+static ptrdiff_t broken(cql__socket *s, const char *why) {
+  snprintf(s->why, sizeof s->why, "%s", why);
+  return CQL_ECONNECTION;
+}
+
+static ptrdiff_t io_read(cql__socket *s, uint8_t *out, size_t size) {
+  if (s->tls) {
+    ptrdiff_t got = cql__tls_read(s->tls, s->fd, out, size, s->io->scratch, SCRATCH_SIZE, s->why,
+                                  sizeof s->why);
+    if (cql__tls_flush(s->tls, s->fd) > 0) watch(s, UV_READABLE | UV_WRITABLE);
+    return got;
+  }
+  for (;;) {
+    ssize_t got = recv(s->fd, out, size, 0);
+    if (got > 0) return got;
+    if (got == 0) return broken(s, "the server closed the connection");
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+    if (errno != EINTR) return broken(s, strerror(errno));
+  }
+}
+
+static ptrdiff_t write_tls(cql__socket *s, const cql__span *spans, unsigned count) {
+  ptrdiff_t took = cql__tls_write(s->tls, spans, count, s->why, sizeof s->why);
+  int left = cql__tls_flush(s->tls, s->fd);
+  if (left < 0) return broken(s, strerror(errno));
+  size_t offered = 0;
+  for (unsigned i = 0; i < count; i++) offered += spans[i].size;
+  if (left || (took >= 0 && (size_t)took < offered)) watch(s, UV_READABLE | UV_WRITABLE);
+  return took;
+}
+
+static ptrdiff_t io_write(cql__socket *s, const cql__span *spans, unsigned count) {
+  if (s->tls) return write_tls(s, spans, count);
+  struct iovec vector[SPANS_MAX];
+  size_t offered = 0;
+  if (count > SPANS_MAX) count = SPANS_MAX;
+  for (unsigned i = 0; i < count; i++) {
+    vector[i] = (struct iovec){(void *)(uintptr_t)spans[i].bytes, spans[i].size};
+    offered += spans[i].size;
+  }
+  struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+  for (;;) {
+    ssize_t wrote = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return broken(s, strerror(errno));
+    if (wrote < 0) wrote = 0;
+    if ((size_t)wrote < offered) watch(s, UV_READABLE | UV_WRITABLE);
+    return wrote;
+  }
+}
+
+static const cql__link_ops io_ops = {
+    .now = io_now,
+    .wall_clock = io_wall_clock,
+    .chance = io_chance,
+    .open = io_open,
+    .read = io_read,
+    .write = io_write,
+    .again = io_again,
+    .why = io_why,
+    .close = io_close,
+    .resolve = cql__io_resolve,
+};
+
+/* ---- the loop ---- */
+
+static void on_wake(uv_timer_t *timer) { (void)timer; }
+
+int cql__io_fd(const cql__io *io) { return uv_backend_fd(&io->loop); }
+
+int cql__io_eager(const cql__io *io) {
+  return io->watchers_changed || !cql__list_empty(&io->again);
+}
+
+/* Those that were left before they were dry, or failed before anything was watched. */
+static void visit_those_again(cql__io *io) {
+  cql__list visit;
+  cql__list_init(&visit);
+  cql__list_move_all(&visit, &io->again);
+  while (!cql__list_empty(&visit)) {
+    cql__socket *s = cql__container(visit.next, cql__socket, again);
+    cql__list_remove(&s->again);
+    if (s->state == CONNECTING)
+      connected(s);
+    else if (s->state == OPEN)
+      io->events->readable(s->user);
+  }
+}
+
+int cql__io_step(cql__io *io, int64_t wait_ms) {
+  io->more_to_read = 0;
+  if (cql__io_eager(io)) wait_ms = 0;
+  visit_those_again(io);
+  io->watchers_changed = 0;
+  if (wait_ms == 0) {
+    uv_run(&io->loop, UV_RUN_NOWAIT);
+  } else {
+    if (wait_ms > 0) uv_timer_start(&io->wake, on_wake, (uint64_t)wait_ms, 0);
+    uv_run(&io->loop, UV_RUN_ONCE);
+    uv_timer_stop(&io->wake);
+  }
+  return io->more_to_read;
+}
+
+/* ---- new, free ---- */
+
+static int read_config(cql__io *io, const cql_config_t *config, char why[256]) {
+  io->nodelay = (int)config->tcp_nodelay;
+  io->keepalive = (int)config->tcp_keepalive;
+  io->send_buffer = (int)config->send_buffer;
+  io->receive_buffer = (int)config->receive_buffer;
+  const char *local = config->local_address;
+  if (local && *local && cql__address_from_text(local, strlen(local), 0, &io->local)) {
+    snprintf(why, 256, "local_address: \"%.60s\" is no IP address", local);
+    return CQL_EOPTION;
+  }
+  if (!config->tls) return 0;
+  io->scratch = cql__malloc(SCRATCH_SIZE);
+  if (!io->scratch) return CQL_ENOMEM;
+  return cql__tls_new(config, &io->tls, why);
+}
+
+int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql__io **out,
+                char why[256]) {
+  *out = NULL;
+  cql__io *io = cql__zalloc(sizeof *io);
+  if (!io) return CQL_ENOMEM;
+  io->link.ops = &io_ops;
+  io->events = events;
+  cql__list_init(&io->sockets);
+  cql__list_init(&io->again);
+  cql__list_init(&io->lookups);
+  if (uv_loop_init(&io->loop)) {
+    snprintf(why, 256, "no event loop: %s", strerror(errno));
+    cql__free(io);
+    return CQL_EIO;
+  }
+  uv_timer_init(&io->loop, &io->wake);
+  int error = read_config(io, config, why);
+  if (error) {
+    cql__io_free(io, 0);
+    return error;
+  }
+  *out = io;
+  return 0;
+}
+
+/* What libuv keeps open: the loop is the parent's as well, so it is left as it is. */
+static void close_descriptors(cql__io *io) {
+  while (!cql__list_empty(&io->sockets)) {
+    cql__socket *s = cql__container(io->sockets.next, cql__socket, link);
+    cql__list_remove(&s->link);
+    close(s->fd);
+    cql__tls_socket_free(s->tls);
+    cql__free(s);
+  }
+  close(io->loop.backend_fd);
+  if (io->loop.async_io_watcher.fd >= 0) close(io->loop.async_io_watcher.fd);
+  for (int i = 0; i < 2; i++)
+    if (io->loop.signal_pipefd[i] >= 0) close(io->loop.signal_pipefd[i]);
+}
+
+void cql__io_free(cql__io *io, int forked) {
+  if (!io) return;
+  cql__io_forget_lookups(io, forked);
+  if (forked) {
+    close_descriptors(io);
+  } else {
+    while (!cql__list_empty(&io->sockets))
+      io_close(cql__container(io->sockets.next, cql__socket, link));
+    uv_close((uv_handle_t *)&io->wake, NULL);
+    while (uv_run(&io->loop, UV_RUN_DEFAULT)) {
+    }
+    uv_loop_close(&io->loop);
+  }
+  cql__tls_free(io->tls);
+  cql__free(io->scratch);
+  cql__free(io);
+}

@@ -1,0 +1,46 @@
+/* Io: the link on real sockets. A libuv loop of the session's own watches descriptors; reading and
+ * writing are done here, with MSG_NOSIGNAL: libuv's own writes raise SIGPIPE. */
+#ifndef CQL_IO_IO_H
+#define CQL_IO_IO_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "io/tls.h"
+#include "link/link.h"
+#include "session/config.h"
+
+typedef struct cql__io {
+  cql__link link; /* first */
+  const cql__link_events *events;
+  uv_loop_t loop;
+  uv_timer_t wake;
+  cql__list sockets;
+  cql__list again;      /* sockets to visit in the next step without being told */
+  cql__list lookups;    /* names being resolved: see resolve.c */
+  int watchers_changed; /* the kernel doesn't know yet */
+  int more_to_read;     /* a socket was left before it was dry */
+  cql__tls *tls;        /* NULL: plain */
+  /* of the configuration */
+  int nodelay, keepalive, send_buffer, receive_buffer;
+  cql__address local;   /* length 0: any */
+  uint8_t *scratch;     /* TLS: ciphertext on its way in */
+} cql__io;
+
+/* `why` gets a sentence on failure. */
+int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql__io **out,
+                char why[256]);
+/* `forked`: closes descriptors and nothing else, so that the parent's loop is not touched. */
+void cql__io_free(cql__io *io, int forked);
+int cql__io_fd(const cql__io *io);
+/* Anything ready that the descriptor doesn't show? */
+int cql__io_eager(const cql__io *io);
+/* Runs the loop once, waiting at most `wait_ms` (-1: until something happens). Returns whether
+ * something was left unread. */
+int cql__io_step(cql__io *io, int64_t wait_ms);
+
+/* resolve.c */
+int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user, uint32_t ticket);
+void cql__io_forget_lookups(cql__io *io, int forked);
+
+#endif
