@@ -45,8 +45,6 @@ typedef struct moment_s {
   double cpu_s; /* user and system, all threads */
   uint64_t requests;
   uint64_t values; /* cells read */
-  uint64_t sends;
-  uint64_t receives;
   uint64_t allocations;
   uint64_t allocated_bytes;
 } moment_t;
@@ -190,14 +188,13 @@ static inline void meter_print(const meter_t *meter, const char *client, uint64_
   const options_t *options = meter->options;
   const moment_t *first = &meter->first, *last = &meter->last;
   printf("{\"client\":\"%s\",\"work\":\"%s\",\"protocol\":%d,\"in_flight\":%d,\"connections\":%d,"
-         "\"requests\":%llu,\"values\":%llu,\"wall_s\":%.6f,\"cpu_s\":%.6f,\"sends\":%llu,"
-         "\"receives\":%llu,\"rss_kb\":%ld,\"wrong\":%llu,\"sum\":%llu",
+         "\"requests\":%llu,\"values\":%llu,\"wall_s\":%.6f,\"cpu_s\":%.6f,\"rss_kb\":%ld,"
+         "\"wrong\":%llu,\"sum\":%llu",
          client, work_names[options->work], options->protocol, options->in_flight,
          options->connections, (unsigned long long)(last->requests - first->requests),
          (unsigned long long)(last->values - first->values), last->wall_s - first->wall_s,
-         last->cpu_s - first->cpu_s, (unsigned long long)(last->sends - first->sends),
-         (unsigned long long)(last->receives - first->receives), rss_max_kb(),
-         (unsigned long long)wrong, (unsigned long long)(sum & 0xFFFFFFFF));
+         last->cpu_s - first->cpu_s, rss_max_kb(), (unsigned long long)wrong,
+         (unsigned long long)(sum & 0xFFFFFFFF));
   if (meter->count_allocations) {
     printf(",\"allocations\":%llu,\"allocated_bytes\":%llu",
            (unsigned long long)(last->allocations - first->allocations),

@@ -99,7 +99,6 @@ static void flush(connection_t *connection) {
   while (connection->out_head < connection->out_tail) {
     ssize_t sent = send(connection->fd, connection->out + connection->out_head,
                         connection->out_tail - connection->out_head, MSG_NOSIGNAL);
-    counters.sends++;
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno == EAGAIN) break;
     if (sent < 0) fail("send");
@@ -231,7 +230,6 @@ static void on_readable(connection_t *connection) {
     make_room(connection);
     size_t room = connection->in_capacity - connection->in_tail;
     ssize_t received = recv(connection->fd, connection->in + connection->in_tail, room, 0);
-    counters.receives++;
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) break;
     if (received < 0) fail("recv");
     if (received == 0) {
