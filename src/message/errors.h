@@ -1,0 +1,10 @@
+/* Errors: the codes of ERROR and their names [spec 9]. */
+#ifndef CQL_MESSAGE_ERRORS_H
+#define CQL_MESSAGE_ERRORS_H
+
+#include <stdint.h>
+
+/* "READ_TIMEOUT"; "UNKNOWN" for what is none: static text. */
+const char *cql__server_error_name(int32_t code);
+
+#endif
