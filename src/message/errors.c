@@ -35,7 +35,7 @@ static const struct {
 
 enum { ERROR_COUNT = sizeof errors / sizeof *errors };
 
-const char *cql__server_error_name(int32_t code) {
+const char *cql__server_error_name(int code) {
   for (unsigned i = 0; i < ERROR_COUNT; i++)
     if (errors[i].code == code) return errors[i].name;
   return "UNKNOWN";
@@ -51,7 +51,7 @@ int cql__error_open(cql__cursor *body, int32_t *code, cql_slice_t *message) {
 static void read_reasons(cql__cursor *body, cql_error_detail_t *out) {
   int32_t count = cql__read_i32(body);
   const uint8_t *start = body->next;
-  if (count < 0) body->broken = 1;
+  if (count < 0 || (uint64_t)(uint32_t)count * 7 > cql__cursor_left(body)) body->broken = 1;
   for (int32_t i = 0; i < count && !body->broken; i++) {
     uint8_t size = cql__read_u8(body);
     if (size != 4 && size != 16) body->broken = 1;
@@ -64,44 +64,21 @@ static void read_reasons(cql__cursor *body, cql_error_detail_t *out) {
 
 static void read_field(char field, cql__cursor *body, cql_error_detail_t *out) {
   switch (field) {
-  case 'c':
-    out->consistency = cql__read_u16(body);
-    break;
-  case 'r':
-    out->received = cql__read_i32(body);
-    break;
-  case 'q':
-    out->required = cql__read_i32(body);
-    break;
-  case 'd':
-    out->data_present = cql__read_u8(body) != 0;
-    break;
-  case 'w':
-    out->write_type = cql__read_short_bytes(body);
-    break;
-  case 't':
-    if (cql__cursor_left(body) >= 2) out->contentions = cql__read_u16(body);
-    break;
-  case 'n':
-    out->failures = cql__read_i32(body);
-    break;
-  case 'm':
-    read_reasons(body, out);
-    break;
-  case 'k':
-    out->keyspace = cql__read_short_bytes(body);
-    break;
-  case 'b':
-    out->table = cql__read_short_bytes(body);
-    break;
-  case 'a':
-    out->arguments = cql__read_string_list(body);
-    break;
-  case 'u':
-    out->unknown_id = cql__read_short_bytes(body);
-    break;
-  default:
-    break;
+    case 'c': out->consistency = cql__read_u16(body); break;
+    case 'r': out->received = cql__read_i32(body); break;
+    case 'q': out->required = cql__read_i32(body); break;
+    case 'd': out->data_present = cql__read_u8(body) != 0; break;
+    case 'w': out->write_type = cql__read_short_bytes(body); break;
+    case 't': /* of compare-and-set alone */
+      if (cql__slice_is(out->write_type, "CAS")) out->contentions = cql__read_u16(body);
+      break;
+    case 'n': out->failures = cql__read_i32(body); break;
+    case 'm': read_reasons(body, out); break;
+    case 'k': out->keyspace = cql__read_short_bytes(body); break;
+    case 'b': out->table = cql__read_short_bytes(body); break;
+    case 'a': out->arguments = cql__read_string_list(body); break;
+    case 'u': out->unknown_id = cql__read_short_bytes(body); break;
+    default: break;
   }
 }
 
@@ -114,7 +91,11 @@ int cql__error_detail(int32_t code, int version, cql__cursor body, cql_error_det
   for (unsigned i = 0; i < ERROR_COUNT; i++) {
     if (errors[i].code != code) continue;
     const char *fields = version >= 5 ? errors[i].fields_v5 : errors[i].fields;
-    while (*fields && !body.broken) read_field(*fields++, &body, out);
+    while (*fields && !body.broken) {
+      cql_error_detail_t before = *out;
+      read_field(*fields++, &body, out);
+      if (body.broken) *out = before; /* half a field is none */
+    }
   }
   return body.broken ? CQL_EMALFORMED : 0;
 }

@@ -2,9 +2,7 @@
 #ifndef CQL_MESSAGE_ERRORS_H
 #define CQL_MESSAGE_ERRORS_H
 
-#include <stdint.h>
-
-/* "READ_TIMEOUT"; "UNKNOWN" for what is none: static text. */
-const char *cql__server_error_name(int32_t code);
+/* "READ_TIMEOUT" for 0x1200; "UNKNOWN" for what is none: static text. */
+const char *cql__server_error_name(int code);
 
 #endif

@@ -4,116 +4,103 @@
 #include "wire/proto.h"
 #include "wire/types.h"
 
-/* ---- the head ---- */
+/* ---- specs: [keyspace, table of all columns] columns ---- */
 
-/* Past the specs of `count` columns. */
-static int skip_specs(cql__cursor *c, int global, uint32_t count) {
-  if (global && count) {
-    cql__read_short_bytes(c);
-    cql__read_short_bytes(c);
-  }
-  for (uint32_t i = 0; i < count; i++) {
-    if (!global) {
-      cql__read_short_bytes(c);
-      cql__read_short_bytes(c);
-    }
-    cql__read_short_bytes(c);
-    if (c->broken || cql__type_skip(c, 0)) return CQL_EMALFORMED;
-  }
-  return c->broken ? CQL_EMALFORMED : 0;
+static void skip_table(cql__cursor *c) {
+  cql__read_short_bytes(c);
+  cql__read_short_bytes(c);
 }
 
-static int starts_with(const cql__cursor *c, cql_slice_t specs) {
-  return specs.length > 0 && cql__cursor_left(c) >= (size_t)specs.length &&
-         memcmp(c->next, specs.data, (size_t)specs.length) == 0;
-}
-
-static int read_specs(cql__cursor *c, const cql__metadata *known, cql__rows_head *head) {
-  int global = (head->flags & CQL__ROWS_GLOBAL) != 0;
+/* Walks over the specs without allocating, and gives their bytes. */
+static int walk_specs(cql__cursor *c, int32_t flags, uint32_t count, cql_slice_t *out) {
   const uint8_t *start = c->next;
-  if (known && known->shape.column_count == head->column_count && known->global == global &&
-      starts_with(c, known->specs)) { /* the bytes decide how many they are */
-    c->next += known->specs.length;
-  } else if (skip_specs(c, global, head->column_count)) {
-    return CQL_EMALFORMED;
+  int global = flags & CQL__ROWS_GLOBAL;
+  uint64_t column_min = global ? 4 : 8; /* strings and a type: 2 bytes each */
+  if (c->broken || count * column_min > cql__cursor_left(c)) return CQL_EMALFORMED;
+  if (global) skip_table(c);
+  for (; count && !c->broken; count--) {
+    if (!global) skip_table(c);
+    cql__read_short_bytes(c);
+    if (cql__type_skip(c, 0)) return CQL_EMALFORMED;
   }
-  head->specs = (cql_slice_t){start, (int32_t)(c->next - start)};
+  if (c->broken || c->next - start > INT32_MAX) return CQL_EMALFORMED;
+  *out = (cql_slice_t){start, (int32_t)(c->next - start)};
   return 0;
 }
 
+/* Specs end where their own lengths say, so bytes that begin like known ones, under the same count
+ * and flag, are these. */
+static int begins_with(const cql__cursor *c, const cql__metadata *known, int32_t flags,
+                       uint32_t count) {
+  if (!known || known->shape.column_count != count || count == 0 ||
+      known->global != (flags & CQL__ROWS_GLOBAL))
+    return 0;
+  size_t size = (size_t)known->specs.length;
+  return size <= cql__cursor_left(c) && memcmp(c->next, known->specs.data, size) == 0;
+}
+
 int cql__rows_head_decode(cql__cursor *c, const cql__metadata *known, cql__rows_head *out) {
+  const cql_slice_t none = {NULL, CQL_NULL};
+  *out = (cql__rows_head){.paging_state = none, .metadata_id = none, .specs = none};
   out->flags = cql__read_i32(c);
   int32_t count = cql__read_i32(c);
-  out->paging_state.length = out->metadata_id.length = out->specs.length = CQL_NULL;
-  out->paging_state.data = out->metadata_id.data = out->specs.data = NULL;
   if (c->broken || count < 0) return CQL_EMALFORMED;
   out->column_count = (uint32_t)count;
   if (out->flags & CQL__ROWS_MORE) out->paging_state = cql__read_bytes(c);
   if (out->flags & CQL__ROWS_CHANGED) out->metadata_id = cql__read_short_bytes(c);
   if (c->broken) return CQL_EMALFORMED;
   if (out->flags & CQL__ROWS_NO_METADATA) return 0;
-  /* A spec has a name and a type, of two bytes each at least. */
-  if ((uint64_t)out->column_count * 4 > cql__cursor_left(c)) return CQL_EMALFORMED;
-  return read_specs(c, known, out);
+  if (begins_with(c, known, out->flags, out->column_count)) {
+    out->specs = (cql_slice_t){c->next, known->specs.length};
+    c->next += known->specs.length;
+    return 0;
+  }
+  return walk_specs(c, out->flags, out->column_count, &out->specs);
 }
 
 int cql__metadata_matches(const cql__metadata *metadata, const cql__rows_head *head) {
-  int32_t length = head->specs.length > 0 ? head->specs.length : 0;
-  return metadata->shape.column_count == head->column_count &&
-         metadata->global == ((head->flags & CQL__ROWS_GLOBAL) != 0) &&
-         metadata->specs.length == length &&
-         (length == 0 || memcmp(metadata->specs.data, head->specs.data, (size_t)length) == 0);
+  if (head->specs.length < 0 || metadata->shape.column_count != head->column_count) return 0;
+  if (head->column_count == 0) return 1;
+  return metadata->global == (head->flags & CQL__ROWS_GLOBAL) &&
+         metadata->specs.length == head->specs.length &&
+         memcmp(metadata->specs.data, head->specs.data, (size_t)head->specs.length) == 0;
 }
 
-/* ---- the shape ---- */
+/* ---- building ---- */
 
-static int read_column(cql__cursor *c, cql__arena *arena, int global, const cql_column_t *first,
-                       cql_column_t *out) {
-  if (global) {
-    out->keyspace = first->keyspace;
-    out->table = first->table;
-  } else {
-    out->keyspace = cql__read_short_bytes(c);
-    out->table = cql__read_short_bytes(c);
-  }
-  out->name = cql__read_short_bytes(c);
-  return c->broken ? CQL_EMALFORMED : cql__type_read(c, arena, 0, &out->type);
-}
-
-/* Reads the copy of the specs, so that names point into what lives as long as the shape. */
-static int read_columns(cql__metadata *metadata, uint32_t count) {
-  cql__cursor c = cql__cursor_of(metadata->specs.data, (size_t)metadata->specs.length);
+/* The names of columns point into the shape's own copy of the specs. */
+static int build_columns(cql__metadata *metadata) {
+  uint32_t count = metadata->shape.column_count;
+  if (count == 0) return 0;
   cql_column_t *columns = cql__arena_take(&metadata->arena, count * sizeof *columns);
   if (!columns) return CQL_ENOMEM;
-  metadata->shape.columns = columns;
-  metadata->shape.column_count = count;
-  cql_column_t first = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {0, 0, NULL, NULL, {NULL, 0}, {NULL, 0}, 0, 0}};
-  if (metadata->global && count) {
-    first.keyspace = cql__read_short_bytes(&c);
-    first.table = cql__read_short_bytes(&c);
-  }
+  cql__cursor c = cql__cursor_of(metadata->specs.data, (size_t)metadata->specs.length);
+  cql_slice_t keyspace = {NULL, 0}, table = {NULL, 0};
   for (uint32_t i = 0; i < count; i++) {
-    int error = read_column(&c, &metadata->arena, metadata->global, &first, &columns[i]);
+    if (i == 0 || !metadata->global) {
+      keyspace = cql__read_short_bytes(&c);
+      table = cql__read_short_bytes(&c);
+    }
+    columns[i].keyspace = keyspace;
+    columns[i].table = table;
+    columns[i].name = cql__read_short_bytes(&c);
+    int error = cql__type_read(&c, &metadata->arena, 0, &columns[i].type);
     if (error) return error;
   }
+  metadata->shape.columns = columns;
   return 0;
 }
 
 int cql__metadata_build(const cql__rows_head *head, cql__metadata **out) {
   *out = NULL;
-  if (head->specs.length < 0 && head->column_count) return CQL_EMALFORMED;
+  if (head->specs.length < 0 && head->column_count > 0) return CQL_EMALFORMED;
   cql__metadata *metadata = cql__zalloc(sizeof *metadata);
   if (!metadata) return CQL_ENOMEM;
-  size_t size = head->specs.length > 0 ? (size_t)head->specs.length : 0;
-  uint8_t *copy = cql__arena_take(&metadata->arena, size + 1);
   metadata->refs = 1;
-  metadata->global = (head->flags & CQL__ROWS_GLOBAL) != 0;
-  int error = CQL_ENOMEM;
-  if (copy) {
-    if (size) memcpy(copy, head->specs.data, size);
-    metadata->specs = (cql_slice_t){copy, (int32_t)size};
-    error = read_columns(metadata, head->column_count);
-  }
+  metadata->global = head->flags & CQL__ROWS_GLOBAL;
+  metadata->shape.column_count = head->column_count;
+  int error = cql__slice_keep(&metadata->arena, head->specs, &metadata->specs);
+  if (!error) error = build_columns(metadata);
   if (error) {
     cql__metadata_unref(metadata);
     return error;
@@ -122,46 +109,34 @@ int cql__metadata_build(const cql__rows_head *head, cql__metadata **out) {
   return 0;
 }
 
-/* ---- bound values ---- */
-
-static int read_key(cql__cursor *c, uint32_t column_count, const uint8_t **indexes,
-                    uint32_t *count) {
-  int32_t parts = cql__read_i32(c);
-  if (c->broken || parts < 0 || (uint64_t)(uint32_t)parts * 2 > cql__cursor_left(c))
-    return CQL_EMALFORMED;
-  *indexes = cql__read_raw(c, (size_t)parts * 2);
-  *count = (uint32_t)parts;
-  for (uint32_t i = 0; i < *count; i++)
-    if (cql__get_u16(*indexes + (size_t)i * 2) >= column_count) return CQL_EMALFORMED;
-  return 0;
-}
-
-static int keep_key(cql__metadata *metadata, const uint8_t *indexes, uint32_t count) {
-  uint16_t *key = cql__arena_take(&metadata->arena, count * sizeof *key);
-  if (!key) return CQL_ENOMEM;
-  for (uint32_t i = 0; i < count; i++) key[i] = cql__get_u16(indexes + (size_t)i * 2);
-  metadata->shape.key_indexes = key;
+/* Positions of markers, `count` of them, which the cursor stands at. */
+static int read_keys(cql__cursor keys, uint32_t count, cql__metadata *metadata) {
+  if (count == 0) return 0;
+  uint16_t *indexes = cql__arena_take(&metadata->arena, count * sizeof *indexes);
+  if (!indexes) return CQL_ENOMEM;
+  for (uint32_t i = 0; i < count; i++) {
+    indexes[i] = cql__read_u16(&keys);
+    if (indexes[i] >= metadata->shape.column_count) return CQL_EMALFORMED;
+  }
   metadata->shape.key_count = count;
+  metadata->shape.key_indexes = indexes;
   return 0;
 }
 
 int cql__metadata_decode_bind(cql__cursor *c, int version, cql__metadata **out,
                               uint32_t *out_flags) {
-  cql__rows_head head;
-  memset(&head, 0, sizeof head);
   *out = NULL;
-  *out_flags = (uint32_t)cql__read_i32(c);
-  head.flags = (int32_t)(*out_flags & CQL__ROWS_GLOBAL);
-  int32_t columns = cql__read_i32(c);
-  if (c->broken || columns < 0) return CQL_EMALFORMED;
-  head.column_count = (uint32_t)columns;
-  const uint8_t *indexes = NULL;
-  uint32_t count = 0;
-  if (version >= 4 && read_key(c, head.column_count, &indexes, &count)) return CQL_EMALFORMED;
-  if ((uint64_t)head.column_count * 4 > cql__cursor_left(c)) return CQL_EMALFORMED;
-  if (read_specs(c, NULL, &head)) return CQL_EMALFORMED;
-  int error = cql__metadata_build(&head, out);
-  if (!error && (error = keep_key(*out, indexes, count))) {
+  cql__rows_head head = {.flags = cql__read_i32(c)};
+  *out_flags = (uint32_t)head.flags;
+  int32_t count = cql__read_i32(c);
+  int32_t key_count = version >= 4 ? cql__read_i32(c) : 0;
+  if (c->broken || count < 0 || key_count < 0) return CQL_EMALFORMED;
+  head.column_count = (uint32_t)count;
+  cql__cursor keys = *c;
+  if (!cql__read_raw(c, (size_t)key_count * 2)) return CQL_EMALFORMED;
+  int error = walk_specs(c, head.flags, head.column_count, &head.specs);
+  if (!error) error = cql__metadata_build(&head, out);
+  if (!error && (error = read_keys(keys, (uint32_t)key_count, *out))) {
     cql__metadata_unref(*out);
     *out = NULL;
   }
@@ -174,7 +149,7 @@ cql__metadata *cql__metadata_ref(cql__metadata *metadata) {
 }
 
 void cql__metadata_unref(cql__metadata *metadata) {
-  if (!metadata || --metadata->refs) return;
+  if (!metadata || --metadata->refs > 0) return;
   cql__arena_free(&metadata->arena);
   cql__free(metadata);
 }

@@ -1,4 +1,5 @@
-/* Request: the bodies of the small messages that a connection sends of itself [spec 4.1]. */
+/* Request: the bodies of the small messages that a connection sends of itself [spec 4.1].
+ * OPTIONS has none. Strings are borrowed and at most 65,535 bytes long. */
 #ifndef CQL_MESSAGE_REQUEST_H
 #define CQL_MESSAGE_REQUEST_H
 
@@ -14,5 +15,8 @@ size_t cql__startup_encode(const cql__pair *pairs, unsigned count, uint8_t *out,
 /* REGISTER, of event types; likewise. */
 size_t cql__register_encode(const char *const *types, unsigned count, uint8_t *out,
                             size_t capacity);
+/* AUTH_RESPONSE, of a token that isn't null; likewise. */
+size_t cql__auth_response_encode(const uint8_t *token, size_t length, uint8_t *out,
+                                 size_t capacity);
 
 #endif

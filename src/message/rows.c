@@ -11,7 +11,7 @@ int cql__rows_split(cql__cursor *c, const cql_metadata_t *shape, uint32_t max_ro
       int32_t length = (int32_t)cql__get_u32(next);
       next += 4;
       if (length < 0) {
-        out->length = CQL_NULL;
+        *out = (cql_cell_t){.length = CQL_NULL};
         continue;
       }
       if (end - next < length || cql__cell_read(column->type.kind, next, length, out))

@@ -1,59 +1,115 @@
-/* Class names of custom types: `package.Class(argument, argument ...)`, nested, white space
- * tolerated; a UserType's names are in hex. */
+/* The grammar, as the server's own parser has it; blanks may stand between any two tokens:
+ *
+ *   type      = class | class "(" arguments ")"
+ *   arguments = type { "," type }                                    ListType, TupleType ...
+ *             | type "," number                                      VectorType
+ *             | keyspace "," hex { "," hex ":" type }                UserType
+ *
+ * The class has the package org.apache.cassandra.db.marshal or none. FrozenType and ReversedType
+ * say nothing about the bytes: what they hold stands in their place. */
+#include "wire/class_name.h"
+
 #include "wire/types.h"
 
-static const struct {
-  const char *name;
-  int kind;
-} scalars[] = {{"AsciiType", CQL_ASCII},         {"LongType", CQL_BIGINT},
-               {"BytesType", CQL_BLOB},          {"BooleanType", CQL_BOOLEAN},
-               {"CounterColumnType", CQL_COUNTER}, {"DecimalType", CQL_DECIMAL},
-               {"DoubleType", CQL_DOUBLE},       {"FloatType", CQL_FLOAT},
-               {"Int32Type", CQL_INT},           {"TimestampType", CQL_TIMESTAMP},
-               {"DateType", CQL_TIMESTAMP},      {"UUIDType", CQL_UUID},
-               {"LexicalUUIDType", CQL_UUID},    {"UTF8Type", CQL_TEXT},
-               {"IntegerType", CQL_VARINT},      {"TimeUUIDType", CQL_TIMEUUID},
-               {"InetAddressType", CQL_INET},    {"SimpleDateType", CQL_DATE},
-               {"TimeType", CQL_TIME},           {"ShortType", CQL_SMALLINT},
-               {"ByteType", CQL_TINYINT},        {"DurationType", CQL_DURATION}};
+enum { UNREADABLE = 1 }; /* beside 0 and CQL_ENOMEM */
 
 typedef struct parser {
-  const char *at, *end;
+  const uint8_t *next;
+  const uint8_t *end;
   cql__arena *arena;
 } parser;
 
-static void skip_space(parser *p) {
-  while (p->at < p->end && (*p->at == ' ' || *p->at == '\t')) p->at++;
+/* Children while their number isn't known; the arrays double, in the arena. */
+typedef struct type_list {
+  cql_type_t *types;
+  cql_slice_t *names; /* UserType alone has them */
+  int named;
+  uint32_t count;
+  uint32_t capacity;
+} type_list;
+
+typedef struct class_entry {
+  const char *name;
+  int32_t kind;
+} class_entry;
+
+static const class_entry scalars[] = {
+    {"AsciiType", CQL_ASCII},
+    {"LongType", CQL_BIGINT},
+    {"BytesType", CQL_BLOB},
+    {"BooleanType", CQL_BOOLEAN},
+    {"CounterColumnType", CQL_COUNTER},
+    {"DecimalType", CQL_DECIMAL},
+    {"DoubleType", CQL_DOUBLE},
+    {"FloatType", CQL_FLOAT},
+    {"Int32Type", CQL_INT},
+    {"TimestampType", CQL_TIMESTAMP},
+    {"DateType", CQL_TIMESTAMP},
+    {"UUIDType", CQL_UUID},
+    {"LexicalUUIDType", CQL_UUID},
+    {"UTF8Type", CQL_TEXT},
+    {"IntegerType", CQL_VARINT},
+    {"TimeUUIDType", CQL_TIMEUUID},
+    {"InetAddressType", CQL_INET},
+    {"SimpleDateType", CQL_DATE},
+    {"TimeType", CQL_TIME},
+    {"ShortType", CQL_SMALLINT},
+    {"ByteType", CQL_TINYINT},
+    {"DurationType", CQL_DURATION},
+    {NULL, CQL_CUSTOM},
+};
+
+enum { WRAPPER = -1 }; /* a class that is what it holds */
+
+static const class_entry generics[] = {
+    {"ListType", CQL_LIST},   {"SetType", CQL_SET},      {"MapType", CQL_MAP},
+    {"TupleType", CQL_TUPLE}, {"UserType", CQL_UDT},     {"VectorType", CQL_VECTOR},
+    {"FrozenType", WRAPPER},  {"ReversedType", WRAPPER}, {NULL, CQL_CUSTOM},
+};
+
+static int32_t find_class(const class_entry *entry, cql_slice_t name) {
+  static const char package[] = "org.apache.cassandra.db.marshal.";
+  const int32_t size = (int32_t)sizeof package - 1;
+  if (name.length > size && memcmp(name.data, package, sizeof package - 1) == 0)
+    name = (cql_slice_t){name.data + size, name.length - size};
+  while (entry->name && !cql__slice_is(name, entry->name)) entry++;
+  return entry->kind;
 }
 
-static int take_char(parser *p, char wanted) {
-  skip_space(p);
-  if (p->at == p->end || *p->at != wanted) return 0;
-  p->at++;
+/* ---- tokens ---- */
+
+static int is_blank(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static void skip_blanks(parser *p) {
+  while (p->next < p->end && is_blank(*p->next)) p->next++;
+}
+
+/* Takes that character if it is the next one. */
+static int take(parser *p, char wanted) {
+  skip_blanks(p);
+  if (p->next == p->end || *p->next != (uint8_t)wanted) return 0;
+  p->next++;
   return 1;
 }
 
-/* Up to one of "(),:" or white space. */
+/* Anything up to a blank or one of the grammar's marks; may be empty. */
 static cql_slice_t take_word(parser *p) {
-  skip_space(p);
-  const char *start = p->at;
-  while (p->at < p->end && !memchr("(),: \t", *p->at, 7)) p->at++;
-  return (cql_slice_t){(const uint8_t *)start, (int32_t)(p->at - start)};
+  skip_blanks(p);
+  const uint8_t *start = p->next;
+  while (p->next < p->end && !is_blank(*p->next) && *p->next != '(' && *p->next != ')' &&
+         *p->next != ',' && *p->next != ':')
+    p->next++;
+  return (cql_slice_t){start, (int32_t)(p->next - start)};
 }
 
-static cql_slice_t without_package(cql_slice_t name) {
-  for (int32_t i = name.length; i-- > 0;)
-    if (name.data[i] == '.')
-      return (cql_slice_t){name.data + i + 1, name.length - i - 1};
-  return name;
-}
-
-static int keep(parser *p, cql_slice_t from, cql_slice_t *to) {
-  uint8_t *copy = cql__arena_take(p->arena, (size_t)from.length + 1);
-  if (!copy) return CQL_ENOMEM;
-  memcpy(copy, from.data, (size_t)from.length);
-  *to = (cql_slice_t){copy, from.length};
-  return 0;
+/* Up to the bracket that closes the one just taken. */
+static int skip_arguments(parser *p) {
+  for (uint32_t open = 1; p->next < p->end;) {
+    uint8_t c = *p->next++;
+    if (c == '(') open++;
+    if (c == ')' && --open == 0) return 0;
+  }
+  return UNREADABLE;
 }
 
 static int hex_digit(uint8_t c) {
@@ -62,142 +118,135 @@ static int hex_digit(uint8_t c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int keep_hex(parser *p, cql_slice_t from, cql_slice_t *to) {
-  if (from.length % 2) return CQL_EMALFORMED;
-  uint8_t *copy = cql__arena_take(p->arena, (size_t)from.length / 2 + 1);
-  if (!copy) return CQL_ENOMEM;
-  for (int32_t i = 0; i < from.length; i += 2) {
-    int high = hex_digit(from.data[i]), low = hex_digit(from.data[i + 1]);
-    if (high < 0 || low < 0) return CQL_EMALFORMED;
-    copy[i / 2] = (uint8_t)(high << 4 | low);
+static int take_hex(parser *p, cql_slice_t *out) {
+  cql_slice_t word = take_word(p);
+  if (word.length == 0 || word.length % 2) return UNREADABLE;
+  uint8_t *bytes = cql__arena_take(p->arena, (size_t)word.length / 2);
+  if (!bytes) return CQL_ENOMEM;
+  for (int32_t i = 0; i < word.length; i += 2) {
+    int high = hex_digit(word.data[i]), low = hex_digit(word.data[i + 1]);
+    if (high < 0 || low < 0) return UNREADABLE;
+    bytes[i / 2] = (uint8_t)(high << 4 | low);
   }
-  *to = (cql_slice_t){copy, from.length / 2};
+  *out = (cql_slice_t){bytes, word.length / 2};
   return 0;
 }
 
-static int parse(parser *p, int depth, cql_type_t *out);
-
-/* How many arguments stand between here and the closing parenthesis. */
-static uint32_t count_arguments(const parser *p) {
-  uint32_t count = 1;
-  int open = 0;
-  for (const char *at = p->at; at < p->end; at++) {
-    if (*at == '(') open++;
-    if (*at == ')' && open-- == 0) break;
-    if (*at == ',' && open == 0) count++;
+/* 1 to 2^31 - 1: the server's own type. */
+static int take_dimension(parser *p, uint32_t *out) {
+  cql_slice_t word = take_word(p);
+  uint64_t number = 0;
+  for (int32_t i = 0; i < word.length; i++) {
+    if (word.data[i] < '0' || word.data[i] > '9') return UNREADABLE;
+    number = number * 10 + (uint64_t)(word.data[i] - '0');
+    if (number > INT32_MAX) return UNREADABLE;
   }
-  return count;
+  *out = (uint32_t)number;
+  return number ? 0 : UNREADABLE;
 }
 
-/* Type, type ... and the closing parenthesis; with names: hex:type. */
-static int parse_types(parser *p, int depth, uint32_t count, int named, cql_type_t *out) {
-  cql_type_t *children = cql__arena_take(p->arena, count * sizeof *children);
-  cql_slice_t *names = named ? cql__arena_take(p->arena, count * sizeof *names) : NULL;
-  if (!children || (named && !names)) return CQL_ENOMEM;
-  for (uint32_t i = 0; i < count; i++) {
-    if (i && !take_char(p, ',')) return CQL_EMALFORMED;
-    int error = 0;
-    if (named) {
-      error = keep_hex(p, take_word(p), &names[i]);
-      if (!error && !take_char(p, ':')) error = CQL_EMALFORMED;
-    }
-    if (!error) error = parse(p, depth + 1, &children[i]);
-    if (error) return error;
-  }
-  out->children = children;
-  out->names = names;
-  out->child_count = count;
-  return take_char(p, ')') ? 0 : CQL_EMALFORMED;
+/* ---- types ---- */
+
+static int parse_type(parser *p, int depth, cql_type_t *out);
+
+/* A larger copy of an array, in the arena. */
+static void *enlarged(parser *p, const void *array, uint32_t count, uint32_t capacity,
+                      size_t size) {
+  void *copy = cql__arena_take(p->arena, capacity * size);
+  if (copy && count) memcpy(copy, array, count * size);
+  return copy;
 }
 
-static int parse_vector(parser *p, int depth, cql_type_t *out) {
-  cql_type_t *child = cql__arena_take(p->arena, sizeof *child);
-  if (!child) return CQL_ENOMEM;
-  int error = parse(p, depth + 1, child);
-  if (error) return error;
-  if (!take_char(p, ',')) return CQL_EMALFORMED;
-  cql_slice_t digits = take_word(p);
-  uint64_t dimension = 0;
-  for (int32_t i = 0; i < digits.length && dimension <= INT32_MAX; i++) {
-    if (digits.data[i] < '0' || digits.data[i] > '9') return CQL_EMALFORMED;
-    dimension = dimension * 10 + (digits.data[i] - '0');
+/* Room for one more at types[count] and names[count]. */
+static int grow(parser *p, type_list *list) {
+  uint32_t count = list->count, capacity = count ? count * 2 : 2;
+  if (count < list->capacity) return 0;
+  list->types = enlarged(p, list->types, count, capacity, sizeof *list->types);
+  if (list->named) list->names = enlarged(p, list->names, count, capacity, sizeof *list->names);
+  list->capacity = capacity;
+  return list->types && (list->names || !list->named) ? 0 : CQL_ENOMEM;
+}
+
+static int parse_child(parser *p, int depth, type_list *list) {
+  int result = grow(p, list);
+  if (!result) result = parse_type(p, depth + 1, &list->types[list->count]);
+  if (!result) list->count++;
+  return result;
+}
+
+static int parse_user_type(parser *p, int depth, type_list *list, cql_type_t *out) {
+  cql_slice_t keyspace = take_word(p);
+  if (!take(p, ',')) return UNREADABLE;
+  int result = take_hex(p, &out->name);
+  if (!result) result = cql__slice_keep(p->arena, keyspace, &out->keyspace);
+  while (!result && take(p, ',')) {
+    if ((result = grow(p, list)) || (result = take_hex(p, &list->names[list->count])))
+      return result;
+    result = take(p, ':') ? parse_child(p, depth, list) : UNREADABLE;
   }
-  if (dimension == 0 || dimension > INT32_MAX || !take_char(p, ')')) return CQL_EMALFORMED;
-  out->kind = CQL_VECTOR;
-  out->children = child;
-  out->child_count = 1;
-  out->dimension = (uint32_t)dimension;
-  out->fixed_size = cql__type_fixed_size(child);
+  out->names = list->names;
+  return result;
+}
+
+static int parse_vector(parser *p, int depth, type_list *list, cql_type_t *out) {
+  int result = parse_child(p, depth, list);
+  if (result) return result;
+  if (!take(p, ',') || take_dimension(p, &out->dimension)) return UNREADABLE;
+  out->fixed_size = cql__type_fixed_size(&list->types[0]);
   return 0;
 }
 
-/* UserType(keyspace,hex name,hex field:type,...) */
-static int parse_udt(parser *p, int depth, cql_type_t *out) {
-  uint32_t count = count_arguments(p);
-  int error = keep(p, take_word(p), &out->keyspace);
-  if (error) return error;
-  if (count < 2 || !take_char(p, ',')) return CQL_EMALFORMED;
-  if ((error = keep_hex(p, take_word(p), &out->name))) return error;
-  out->kind = CQL_UDT;
-  if (count == 2) return take_char(p, ')') ? 0 : CQL_EMALFORMED;
-  if (!take_char(p, ',')) return CQL_EMALFORMED;
-  return parse_types(p, depth, count - 2, 1, out);
+static int parse_list(parser *p, int depth, type_list *list) {
+  int result;
+  do result = parse_child(p, depth, list);
+  while (!result && take(p, ','));
+  return result;
 }
 
-static int skip_arguments(parser *p) {
-  int open = 1;
-  while (p->at < p->end && open) {
-    if (*p->at == '(') open++;
-    if (*p->at == ')') open--;
-    p->at++;
+/* After "class(", for a class that we know. */
+static int parse_arguments(parser *p, int depth, int32_t kind, cql_type_t *out) {
+  type_list list = {NULL, NULL, kind == CQL_UDT, 0, 0};
+  int result = kind == CQL_UDT      ? parse_user_type(p, depth, &list, out)
+               : kind == CQL_VECTOR ? parse_vector(p, depth, &list, out)
+                                    : parse_list(p, depth, &list);
+  if (result) return result;
+  if (!take(p, ')')) return UNREADABLE;
+  uint32_t wanted = kind == CQL_MAP ? 2 : kind == CQL_TUPLE || kind == CQL_UDT ? list.count : 1;
+  if (list.count != wanted) return UNREADABLE;
+  if (kind == WRAPPER) {
+    *out = list.types[0];
+    return 0;
   }
-  return open ? CQL_EMALFORMED : 0;
-}
-
-static int parse_collection(parser *p, int depth, int kind, uint32_t count, cql_type_t *out) {
   out->kind = kind;
-  return count_arguments(p) == count ? parse_types(p, depth, count, 0, out) : CQL_EMALFORMED;
+  out->child_count = list.count;
+  out->children = list.types;
+  return 0;
 }
 
-/* Behind the opening parenthesis. */
-static int parse_arguments(parser *p, int depth, cql_slice_t name, cql_type_t *out) {
-  if (cql__slice_is(name, "FrozenType") || cql__slice_is(name, "ReversedType")) {
-    int error = parse(p, depth + 1, out);
-    return !error && !take_char(p, ')') ? CQL_EMALFORMED : error;
+static int parse_type(parser *p, int depth, cql_type_t *out) {
+  *out = (cql_type_t){.kind = CQL_CUSTOM};
+  if (depth >= CQL__TYPE_DEPTH_MAX) return UNREADABLE;
+  cql_slice_t text = take_word(p);
+  if (text.length == 0) return UNREADABLE;
+  const uint8_t *behind = p->next;
+  if (take(p, '(')) {
+    int32_t kind = find_class(generics, text);
+    if (kind != CQL_CUSTOM) return parse_arguments(p, depth, kind, out);
+    if (skip_arguments(p)) return UNREADABLE;
+    text.length = (int32_t)(p->next - text.data);
+  } else {
+    p->next = behind;
+    out->kind = find_class(scalars, text);
+    if (out->kind != CQL_CUSTOM) return 0;
   }
-  if (cql__slice_is(name, "ListType")) return parse_collection(p, depth, CQL_LIST, 1, out);
-  if (cql__slice_is(name, "SetType")) return parse_collection(p, depth, CQL_SET, 1, out);
-  if (cql__slice_is(name, "MapType")) return parse_collection(p, depth, CQL_MAP, 2, out);
-  if (cql__slice_is(name, "TupleType"))
-    return parse_collection(p, depth, CQL_TUPLE, count_arguments(p), out);
-  if (cql__slice_is(name, "VectorType")) return parse_vector(p, depth, out);
-  if (cql__slice_is(name, "UserType")) return parse_udt(p, depth, out);
-  return skip_arguments(p); /* Composite and others: a custom type */
-}
-
-static int parse(parser *p, int depth, cql_type_t *out) {
-  if (depth > CQL__TYPE_DEPTH_MAX) return CQL_EMALFORMED;
-  const char *start = p->at;
-  cql_slice_t full = take_word(p), name = without_package(full);
-  memset(out, 0, sizeof *out);
-  for (unsigned i = 0; i < sizeof scalars / sizeof *scalars; i++)
-    if (cql__slice_is(name, scalars[i].name)) out->kind = scalars[i].kind;
-  if (take_char(p, '(')) {
-    int error = parse_arguments(p, depth, name, out);
-    if (error) return error;
-  }
-  if (out->kind != CQL_CUSTOM) return 0;
-  return keep(p, (cql_slice_t){(const uint8_t *)start, (int32_t)(p->at - start)}, &out->name);
+  return cql__slice_keep(p->arena, text, &out->name);
 }
 
 int cql__class_name_read(cql_slice_t text, cql__arena *arena, int depth, cql_type_t *out) {
-  const char *start = (const char *)text.data;
-  parser p = {start, start + text.length, arena};
-  int error = parse(&p, depth, out);
-  skip_space(&p);
-  if (error == CQL_ENOMEM || (error && depth >= CQL__TYPE_DEPTH_MAX)) return error;
-  if (!error && p.at == p.end) return 0;
-  memset(out, 0, sizeof *out); /* what can't be read is custom, by its whole name */
-  p.at = start;
-  return keep(&p, text, &out->name);
+  parser p = {text.data, text.data + text.length, arena};
+  int result = parse_type(&p, depth, out);
+  skip_blanks(&p);
+  if (result < 0 || (result == 0 && p.next == p.end)) return result;
+  *out = (cql_type_t){.kind = CQL_CUSTOM};
+  return cql__slice_keep(arena, text, &out->name);
 }

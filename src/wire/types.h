@@ -1,24 +1,26 @@
-/* Types: the [option] notation as descriptors [spec 4.2.5.2]. */
+/* Types: the [option] notation [spec 4.2.5.2], read into cql_type_t. */
 #ifndef CQL_WIRE_TYPES_H
 #define CQL_WIRE_TYPES_H
 
 #include "base/arena.h"
 #include "wire/cursor.h"
 
+/* Levels of one type, the outermost included; counts options and classes together. */
 enum { CQL__TYPE_DEPTH_MAX = 32 };
 
-/* Reads one type; what it consists of goes to the arena, strings included. `depth` is 0 outside.
- * 0, CQL_ENOMEM, CQL_EMALFORMED: unknown, truncated or too deep. */
+/* Reads one option; `depth` is 0 for the outermost. Children and names go into the arena, so the
+ * bytes needn't outlive the call. 0, CQL_EMALFORMED, CQL_ENOMEM; *out is undefined after both. */
 int cql__type_read(cql__cursor *c, cql__arena *arena, int depth, cql_type_t *out);
-/* Past one type, without memory. 0, CQL_EMALFORMED. */
+
+/* Walks over one option without allocating. What it lets pass, cql__type_read() reads, unless
+ * memory runs out. 0, CQL_EMALFORMED. */
 int cql__type_skip(cql__cursor *c, int depth);
 
-/* A custom type's class, such as "org.apache.cassandra.db.marshal.VectorType(FloatType, 3)", as
- * the type that it stands for; an unknown one stays CQL_CUSTOM under its name. 0, CQL_ENOMEM,
- * CQL_EMALFORMED: too deep. */
-int cql__class_name_read(cql_slice_t text, cql__arena *arena, int depth, cql_type_t *out);
-
-/* Bytes of a value without a length in a vector; 0: it carries one. */
+/* The bytes of a value of this type where a vector packs it without a length, else 0.
+ * The list is the server's, not the specification's: smallint, date and others have a length. */
 int32_t cql__type_fixed_size(const cql_type_t *type);
+
+/* A copy of the bytes in the arena. 0, CQL_ENOMEM. */
+int cql__slice_keep(cql__arena *arena, cql_slice_t bytes, cql_slice_t *out);
 
 #endif

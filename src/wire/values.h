@@ -8,67 +8,71 @@
  * kind doesn't have. Inline: it is the inner loop of every page. */
 static inline int cql__cell_read(int kind, const uint8_t *bytes, int32_t length, cql_cell_t *out) {
   out->length = length;
+  out->reserved = 0;
   out->as.integer = 0;
   switch (kind) {
-  case CQL_INT:
-    if (length != 4) return length == 0 ? 0 : CQL_EMALFORMED;
-    out->as.integer = (int32_t)cql__get_u32(bytes);
-    return 0;
-  case CQL_BIGINT:
-  case CQL_COUNTER:
-  case CQL_TIMESTAMP:
-  case CQL_TIME:
-    if (length != 8) return length == 0 ? 0 : CQL_EMALFORMED;
-    out->as.integer = (int64_t)cql__get_u64(bytes);
-    return 0;
-  case CQL_DOUBLE: {
-    if (length != 8) return length == 0 ? 0 : CQL_EMALFORMED;
-    uint64_t bits = cql__get_u64(bytes);
-    memcpy(&out->as.real, &bits, 8);
-    return 0;
-  }
-  case CQL_FLOAT: {
-    if (length != 4) return length == 0 ? 0 : CQL_EMALFORMED;
-    uint32_t bits = cql__get_u32(bytes);
-    float real;
-    memcpy(&real, &bits, 4);
-    out->as.real = (double)real;
-    return 0;
-  }
-  case CQL_BOOLEAN:
-    if (length != 1) return length == 0 ? 0 : CQL_EMALFORMED;
-    out->as.integer = bytes[0] != 0;
-    return 0;
-  case CQL_TINYINT:
-    if (length != 1) return length == 0 ? 0 : CQL_EMALFORMED;
-    out->as.integer = (int8_t)bytes[0];
-    return 0;
-  case CQL_SMALLINT:
-    if (length != 2) return length == 0 ? 0 : CQL_EMALFORMED;
-    out->as.integer = (int16_t)cql__get_u16(bytes);
-    return 0;
-  case CQL_DATE: /* unsigned days, 2^31 is 1970-01-01 */
-    if (length != 4) return length == 0 ? 0 : CQL_EMALFORMED;
-    out->as.integer = (int64_t)cql__get_u32(bytes) - 2147483648;
-    return 0;
-  case CQL_UUID:
-  case CQL_TIMEUUID:
-    if (length != 16 && length != 0) return CQL_EMALFORMED;
-    break;
-  case CQL_INET:
-    if (length != 4 && length != 16 && length != 0) return CQL_EMALFORMED;
-    break;
-  default:
-    break;
+    case CQL_INT:
+      if (length != 4) return length == 0 ? 0 : CQL_EMALFORMED;
+      out->as.integer = (int32_t)cql__get_u32(bytes);
+      return 0;
+    case CQL_BIGINT:
+    case CQL_COUNTER:
+    case CQL_TIMESTAMP:
+    case CQL_TIME:
+      if (length != 8) return length == 0 ? 0 : CQL_EMALFORMED;
+      out->as.integer = (int64_t)cql__get_u64(bytes);
+      return 0;
+    case CQL_DOUBLE: {
+      if (length != 8) return length == 0 ? 0 : CQL_EMALFORMED;
+      uint64_t bits = cql__get_u64(bytes);
+      memcpy(&out->as.real, &bits, 8);
+      return 0;
+    }
+    case CQL_FLOAT: {
+      if (length != 4) return length == 0 ? 0 : CQL_EMALFORMED;
+      uint32_t bits = cql__get_u32(bytes);
+      float real;
+      memcpy(&real, &bits, 4);
+      out->as.real = (double)real;
+      return 0;
+    }
+    case CQL_BOOLEAN:
+      if (length != 1) return length == 0 ? 0 : CQL_EMALFORMED;
+      out->as.integer = bytes[0] != 0;
+      return 0;
+    case CQL_TINYINT:
+      if (length != 1) return length == 0 ? 0 : CQL_EMALFORMED;
+      out->as.integer = (int8_t)bytes[0];
+      return 0;
+    case CQL_SMALLINT:
+      if (length != 2) return length == 0 ? 0 : CQL_EMALFORMED;
+      out->as.integer = (int16_t)cql__get_u16(bytes);
+      return 0;
+    case CQL_DATE: /* unsigned days, 2^31 is 1970-01-01 */
+      if (length != 4) return length == 0 ? 0 : CQL_EMALFORMED;
+      out->as.integer = (int64_t)cql__get_u32(bytes) - 2147483648;
+      return 0;
+    case CQL_UUID:
+    case CQL_TIMEUUID:
+      if (length != 16 && length != 0) return CQL_EMALFORMED;
+      break;
+    case CQL_INET:
+      if (length != 4 && length != 16 && length != 0) return CQL_EMALFORMED;
+      break;
+    case CQL_DECIMAL: /* a scale, then digits */
+      if (length < 4 && length != 0) return CQL_EMALFORMED;
+      break;
+    case CQL_DURATION: /* three parts of a byte at least */
+      if (length < 3 && length != 0) return CQL_EMALFORMED;
+      break;
+    default: break;
   }
   out->as.bytes = bytes;
   return 0;
 }
 
-int cql__cell_decode(const cql_type_t *type, const uint8_t *bytes, int32_t length,
-                     cql_cell_t *out);
-int cql__items_open(const cql_type_t *type, const uint8_t *bytes, int32_t length,
-                    cql_items_t *out);
+int cql__cell_decode(const cql_type_t *type, const uint8_t *bytes, int32_t length, cql_cell_t *out);
+int cql__items_open(const cql_type_t *type, const uint8_t *bytes, int32_t length, cql_items_t *out);
 int cql__items_next(cql_items_t *items, cql_cell_t *out);
 
 #endif
