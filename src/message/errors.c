@@ -2,15 +2,13 @@
 
 #include "message/response.h"
 
-/* Which fields follow the message of an error, in order; letters name them. */
+/* The letters are those of cql__error_fields(). */
 static const struct {
   int32_t code;
   const char *name;
   const char *fields; /* of v3 and v4 */
   const char *fields_v5;
 } errors[] = {
-    /* c consistency, r received, q required, d data present, w write type, t contentions if any,
-     * n number of failures, m reason map, k keyspace, b table or function, a arguments, u id */
     {0x0000, "SERVER_ERROR", "", ""},
     {0x000A, "PROTOCOL_ERROR", "", ""},
     {0x0100, "BAD_CREDENTIALS", "", ""},
@@ -39,6 +37,12 @@ const char *cql__server_error_name(int code) {
   for (unsigned i = 0; i < ERROR_COUNT; i++)
     if (errors[i].code == code) return errors[i].name;
   return "UNKNOWN";
+}
+
+const char *cql__error_fields(int code, int version) {
+  for (unsigned i = 0; i < ERROR_COUNT; i++)
+    if (errors[i].code == code) return version >= 5 ? errors[i].fields_v5 : errors[i].fields;
+  return "";
 }
 
 int cql__error_open(cql__cursor *body, int32_t *code, cql_slice_t *message) {
@@ -88,14 +92,10 @@ int cql__error_detail(int32_t code, int version, cql__cursor body, cql_error_det
   cql_slice_t none = {NULL, CQL_NULL};
   out->write_type = out->keyspace = out->table = out->arguments = none;
   out->reasons = out->unknown_id = none;
-  for (unsigned i = 0; i < ERROR_COUNT; i++) {
-    if (errors[i].code != code) continue;
-    const char *fields = version >= 5 ? errors[i].fields_v5 : errors[i].fields;
-    while (*fields && !body.broken) {
-      cql_error_detail_t before = *out;
-      read_field(*fields++, &body, out);
-      if (body.broken) *out = before; /* half a field is none */
-    }
+  for (const char *field = cql__error_fields(code, version); *field && !body.broken; field++) {
+    cql_error_detail_t before = *out;
+    read_field(*field, &body, out);
+    if (body.broken) *out = before; /* half a field is none */
   }
   return body.broken ? CQL_EMALFORMED : 0;
 }

@@ -2,6 +2,11 @@
 #ifndef CQL_MESSAGE_ERRORS_H
 #define CQL_MESSAGE_ERRORS_H
 
+/* Which fields follow the message, in order, a letter for each: c consistency, r received or alive,
+ * q required, d data present, w write type, t contentions (only after CAS), n number of failures,
+ * m reason map, k keyspace, b table or function, a argument types, u id. Static text. */
+const char *cql__error_fields(int code, int version);
+
 /* "READ_TIMEOUT" for 0x1200; "UNKNOWN" for what is none: static text. */
 const char *cql__server_error_name(int code);
 
