@@ -99,7 +99,8 @@ describe("class names", function()
   it("stay custom as a whole when they can't be read", function()
     for _, class in ipairs {
       "", " ", "(", ")", ",", "ListType(", "ListType()", "ListType(Int32Type",
-      "ListType(Int32Type))",       "ListType(Int32Type,UTF8Type)", "MapType(Int32Type)", "MapType(Int32Type,,UTF8Type)",
+      "ListType(Int32Type))", "ListType(Int32Type,UTF8Type)", "MapType(Int32Type)",
+      "MapType(Int32Type,,UTF8Type)",
       "TupleType()", "TupleType(Int32Type,)", "Int32Type UTF8Type", "Int32Type,UTF8Type",
       "VectorType(Int32Type)", "VectorType(Int32Type,0)", "VectorType(Int32Type,-1)",
       "VectorType(Int32Type,x)", "VectorType(Int32Type,)", "VectorType(Int32Type,2147483648)",
