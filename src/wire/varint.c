@@ -100,7 +100,8 @@ static int read_digits(const char *text, size_t length, number *n) {
 
 /* Byte `index` of the magnitude, from the least significant. */
 static uint8_t byte_of(const number *n, uint32_t index) {
-  return index / 4 < n->count ? (uint8_t)(n->limbs[index / 4] >> index % 4 * 8) : 0;
+  if (index / 4 >= n->count) return 0;
+  return (uint8_t)(n->limbs[index / 4] >> index % 4 * 8);
 }
 
 /* In two's complement, with one byte more than the magnitude for the sign; then the shortest. */
