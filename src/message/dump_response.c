@@ -83,12 +83,13 @@ static void say_column(cql__dump *d, const char *what, cql_slice_t keyspace, cql
 }
 
 static void say_specs(cql__dump *d, const char *what, int32_t flags, int32_t count) {
+  int global = flags & CQL__ROWS_GLOBAL;
   cql_slice_t keyspace = {NULL, 0}, table = {NULL, 0};
+  if (global) keyspace = cql__read_short_bytes(&d->c);
+  if (global) table = cql__read_short_bytes(&d->c);
   for (int32_t i = 0; i < count && !d->c.broken; i++) {
-    if (i == 0 || !(flags & CQL__ROWS_GLOBAL)) {
-      keyspace = cql__read_short_bytes(&d->c);
-      table = cql__read_short_bytes(&d->c);
-    }
+    if (!global) keyspace = cql__read_short_bytes(&d->c);
+    if (!global) table = cql__read_short_bytes(&d->c);
     say_column(d, what, keyspace, table);
   }
 }

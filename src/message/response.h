@@ -16,8 +16,7 @@ typedef struct cql__response {
 } cql__response;
 
 /* `body` is uncompressed. 0, CQL_EMALFORMED (the header's fields are filled in all the same). */
-int cql__response_open(const uint8_t *header, const uint8_t *body, size_t size,
-                       cql__response *out);
+int cql__response_open(const uint8_t *header, const uint8_t *body, size_t size, cql__response *out);
 
 /* SUPPORTED: the values of `key` as a cursor over *count strings. 1 found, 0 not, < 0 malformed. */
 int cql__supported_find(cql__cursor body, const char *key, cql__cursor *values, uint16_t *count);
@@ -32,11 +31,11 @@ int cql__schema_change_decode(cql__cursor *body, cql_schema_change_t *out);
 
 /* EVENT: its type, then the rest. */
 typedef struct cql__event {
-  cql_slice_t type;            /* TOPOLOGY_CHANGE, STATUS_CHANGE, SCHEMA_CHANGE, others */
-  cql_slice_t change;          /* NEW_NODE, UP ..., or the schema's */
-  cql_slice_t address;         /* 4 or 16 bytes, or CQL_NULL */
+  cql_slice_t type;    /* TOPOLOGY_CHANGE, STATUS_CHANGE, SCHEMA_CHANGE, others */
+  cql_slice_t change;  /* NEW_NODE, UP ..., or the schema's */
+  cql_slice_t address; /* 4 or 16 bytes, or CQL_NULL */
   int32_t port;
-  cql_schema_change_t schema;  /* of SCHEMA_CHANGE */
+  cql_schema_change_t schema; /* of SCHEMA_CHANGE */
 } cql__event;
 /* Unknown types are no error: only `type` is filled in then. */
 int cql__event_decode(cql__cursor *body, cql__event *out);

@@ -100,7 +100,8 @@ static inline cql_slice_t cql__read_bytes(cql__cursor *c) {
 static inline cql_slice_t cql__read_string_list(cql__cursor *c) {
   const uint8_t *start = c->next;
   for (uint16_t count = cql__read_u16(c); count && !c->broken; count--) cql__read_short_bytes(c);
-  return c->broken ? (cql_slice_t){NULL, CQL_NULL} : (cql_slice_t){start, (int32_t)(c->next - start)};
+  return c->broken ? (cql_slice_t){NULL, CQL_NULL}
+                   : (cql_slice_t){start, (int32_t)(c->next - start)};
 }
 /* [bytes map], as it stands, with its count. */
 static inline cql_slice_t cql__read_bytes_map(cql__cursor *c) {
@@ -109,7 +110,8 @@ static inline cql_slice_t cql__read_bytes_map(cql__cursor *c) {
     cql__read_short_bytes(c);
     cql__read_bytes(c);
   }
-  return c->broken ? (cql_slice_t){NULL, CQL_NULL} : (cql_slice_t){start, (int32_t)(c->next - start)};
+  return c->broken ? (cql_slice_t){NULL, CQL_NULL}
+                   : (cql_slice_t){start, (int32_t)(c->next - start)};
 }
 
 static inline int cql__slice_is(cql_slice_t slice, const char *text) {

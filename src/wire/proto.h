@@ -5,7 +5,7 @@
 #include "cql.h"
 
 enum { CQL__VERSION_MIN = 3, CQL__VERSION_MAX = 5 };
-enum { CQL__HEADER_SIZE = 9 };            /* of an envelope */
+enum { CQL__HEADER_SIZE = 9 };              /* of an envelope */
 enum { CQL__BODY_MAX = 256 * 1024 * 1024 }; /* [spec 2.5: length] */
 enum { CQL__STREAM_COUNT = 32768 };
 
@@ -39,7 +39,7 @@ enum {
 #define CQL__OPCODE_ENUM(name, number) CQL__##name = (number),
   CQL__OPCODE_MAP(CQL__OPCODE_ENUM)
 #undef CQL__OPCODE_ENUM
-  CQL__OPCODE_COUNT = 0x11
+      CQL__OPCODE_COUNT = 0x11
 };
 
 /* parameters of QUERY and EXECUTE, and those of BATCH [spec 4.1.4] */
@@ -56,12 +56,7 @@ enum {
 };
 
 /* result metadata [spec 4.2.5.2] */
-enum {
-  CQL__ROWS_GLOBAL = 1,
-  CQL__ROWS_MORE = 2,
-  CQL__ROWS_NO_METADATA = 4,
-  CQL__ROWS_CHANGED = 8
-};
+enum { CQL__ROWS_GLOBAL = 1, CQL__ROWS_MORE = 2, CQL__ROWS_NO_METADATA = 4, CQL__ROWS_CHANGED = 8 };
 
 /* error codes that the core acts on [spec 9] */
 enum {
