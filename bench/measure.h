@@ -37,6 +37,7 @@ typedef struct options_s {
   double measure_s;
   uint64_t requests; /* 0: by time */
   uint64_t skip;
+  bool hooks; /* count allocations by the library's own hooks */
 } options_t;
 
 /* What one moment of a run looks like. */
@@ -51,7 +52,7 @@ typedef struct moment_s {
 
 typedef struct meter_s {
   const options_t *options;
-  void (*count_allocations)(uint64_t out[2]); /* NULL: malloccount.so isn't preloaded */
+  void (*count_allocations)(uint64_t out[2]); /* NULL: nobody counts */
   double began_s;
   bool open; /* the window */
   moment_t first;
@@ -108,11 +109,14 @@ static inline options_t options_read(int count, char **words) {
       options.requests = strtoull(value, NULL, 10);
     else if (!strcmp(name, "--skip"))
       options.skip = strtoull(value, NULL, 10);
+    else if (!strcmp(name, "--hooks"))
+      options.hooks = atoi(value) != 0;
     else {
       fprintf(stderr,
               "%s: unknown option %s\n"
               "options: --work select|insert|page --port N --protocol 4|5 --conc N --conns N\n"
-              "         --value-size BYTES --warmup S --measure S --requests N --skip M\n",
+              "         --value-size BYTES --warmup S --measure S --requests N --skip M\n"
+              "         --hooks 0|1\n",
               words[0], name);
       exit(2);
     }
