@@ -80,16 +80,13 @@ static void next_step(void) {
   static const char *const inserts = "INSERT INTO poll_loop.people (id, name) VALUES (?, ?)";
   static const char *const selects = "SELECT id, name FROM poll_loop.people WHERE id = ?";
   switch (step++) {
-  case 0:
-  case 1:
-    send_text(schema[step - 1], TAG_SCHEMA, 0);
-    break;
-  case 2:
-    send_text(inserts, TAG_PREPARE_INSERT, 1);
-    send_text(selects, TAG_PREPARE_SELECT, 1);
-    break;
-  default:
-    break;
+    case 0:
+    case 1: send_text(schema[step - 1], TAG_SCHEMA, 0); break;
+    case 2:
+      send_text(inserts, TAG_PREPARE_INSERT, 1);
+      send_text(selects, TAG_PREPARE_SELECT, 1);
+      break;
+    default: break;
   }
 }
 

@@ -62,7 +62,7 @@ enum {
 #define CQL_ERROR_ENUM(name, number, text) CQL_##name = (number),
   CQL_ERROR_MAP(CQL_ERROR_ENUM)
 #undef CQL_ERROR_ENUM
-  CQL_OK = 0
+      CQL_OK = 0
 };
 
 /* [spec 3: consistency] */
@@ -187,10 +187,10 @@ typedef struct cql_column_s {
 /* The shape of rows, or of a statement's bound values: immutable; lives as long as what it was
  * read from (a result until its free, a prepared statement until its unref). */
 typedef struct cql_metadata_s {
-  uint32_t id;           /* equal shapes of one session have one id: a key for caches */
+  uint32_t id; /* equal shapes of one session have one id: a key for caches */
   uint32_t column_count;
   const cql_column_t *columns;
-  uint32_t key_count;    /* bound values: parts of the partition key known from them */
+  uint32_t key_count;          /* bound values: parts of the partition key known from them */
   const uint16_t *key_indexes; /* which markers they are, in the key's order */
 } cql_metadata_t;
 
@@ -218,59 +218,59 @@ typedef struct cql_items_s {
 
 /* What a server answered. Fields are for reading; all pointers live until cql_result_free(). */
 typedef struct cql_result_s {
-  int32_t kind;                    /* CQL_RESULT_* */
-  int32_t error_code;              /* CQL_RESULT_ERROR: [spec 9] */
-  uint32_t row_count;              /* rows in this page */
-  int32_t consistency;             /* with which it was executed */
-  const cql_metadata_t *metadata;  /* rows: their shape; else NULL */
-  cql_slice_t paging_state;        /* length CQL_NULL: the last page */
-  cql_slice_t message;             /* error: text; keyspace: its name */
-  cql_slice_t detail;              /* error, schema change: the fields that follow, as sent */
-  cql_slice_t warnings;            /* string list as sent [spec 3]; CQL_NULL: none */
-  cql_slice_t payload;             /* bytes map as sent; CQL_NULL: none */
-  const uint8_t *tracing_id;       /* 16 bytes, or NULL */
-  const char *address;             /* "127.0.0.1:9042": who answered; until the session's free */
-  uint32_t attempts;               /* how often it was sent */
-  int32_t protocol_version;        /* of the connection: rules the form of `detail` */
+  int32_t kind;                   /* CQL_RESULT_* */
+  int32_t error_code;             /* CQL_RESULT_ERROR: [spec 9] */
+  uint32_t row_count;             /* rows in this page */
+  int32_t consistency;            /* with which it was executed */
+  const cql_metadata_t *metadata; /* rows: their shape; else NULL */
+  cql_slice_t paging_state;       /* length CQL_NULL: the last page */
+  cql_slice_t message;            /* error: text; keyspace: its name */
+  cql_slice_t detail;             /* error, schema change: the fields that follow, as sent */
+  cql_slice_t warnings;           /* string list as sent [spec 3]; CQL_NULL: none */
+  cql_slice_t payload;            /* bytes map as sent; CQL_NULL: none */
+  const uint8_t *tracing_id;      /* 16 bytes, or NULL */
+  const char *address;            /* "127.0.0.1:9042": who answered; until the session's free */
+  uint32_t attempts;              /* how often it was sent */
+  int32_t protocol_version;       /* of the connection: rules the form of `detail` */
 } cql_result_t;
 
 /* The fields of an ERROR beside code and message; what an error doesn't have is 0 or CQL_NULL. */
 typedef struct cql_error_detail_s {
-  int32_t consistency;     /* -1: none */
-  int32_t received;        /* also: alive */
-  int32_t required;        /* block_for */
-  int32_t failures;        /* count of failed replicas */
+  int32_t consistency; /* -1: none */
+  int32_t received;    /* also: alive */
+  int32_t required;    /* block_for */
+  int32_t failures;    /* count of failed replicas */
   int32_t data_present;
-  int32_t contentions;     /* v5, CAS */
+  int32_t contentions; /* v5, CAS */
   cql_slice_t write_type;
-  cql_slice_t keyspace;    /* already exists, function failure */
-  cql_slice_t table;       /* already exists: table; function failure: function */
-  cql_slice_t arguments;   /* function failure: string list as sent */
-  cql_slice_t reasons;     /* v5: n x (inetaddr, short) as sent, without the count */
-  cql_slice_t unknown_id;  /* unprepared */
+  cql_slice_t keyspace;   /* already exists, function failure */
+  cql_slice_t table;      /* already exists: table; function failure: function */
+  cql_slice_t arguments;  /* function failure: string list as sent */
+  cql_slice_t reasons;    /* v5: n x (inetaddr, short) as sent, without the count */
+  cql_slice_t unknown_id; /* unprepared */
 } cql_error_detail_t;
 
 typedef struct cql_schema_change_s {
-  cql_slice_t change;    /* CREATED, UPDATED, DROPPED */
-  cql_slice_t target;    /* KEYSPACE, TABLE, TYPE, FUNCTION, AGGREGATE */
+  cql_slice_t change; /* CREATED, UPDATED, DROPPED */
+  cql_slice_t target; /* KEYSPACE, TABLE, TYPE, FUNCTION, AGGREGATE */
   cql_slice_t keyspace;
   cql_slice_t name;      /* CQL_NULL for a keyspace */
   cql_slice_t arguments; /* string list as sent; CQL_NULL where there is none */
 } cql_schema_change_t;
 
 typedef struct cql_event_s {
-  int32_t type;   /* CQL_EVENT_*, or CQL_ASK_* of a question */
-  int32_t status; /* CQL_E* or 0 */
+  int32_t type;        /* CQL_EVENT_*, or CQL_ASK_* of a question */
+  int32_t status;      /* CQL_E* or 0 */
   const char *address; /* "" where none fits */
   const char *message; /* "" where none fits */
   cql_slice_t data;    /* authenticate: the challenge; CQL_NULL at the start */
 } cql_event_t;
 
 typedef struct cql_completion_s {
-  uint32_t tag;   /* as given to cql_submit(), or what cql_answer() needs */
-  int32_t kind;   /* CQL_DONE, CQL_EVENT, CQL_QUESTION */
-  int32_t status; /* CQL_DONE: 0 or CQL_E* */
-  int32_t code;   /* server's error code, CQL_EVENT_* or CQL_ASK_* */
+  uint32_t tag;             /* as given to cql_submit(), or what cql_answer() needs */
+  int32_t kind;             /* CQL_DONE, CQL_EVENT, CQL_QUESTION */
+  int32_t status;           /* CQL_DONE: 0 or CQL_E* */
+  int32_t code;             /* server's error code, CQL_EVENT_* or CQL_ASK_* */
   cql_result_t *result;     /* yours to free; NULL: VOID without anything else, or local errors */
   const cql_event_t *event; /* events and questions: until the next cql_poll() */
 } cql_completion_t;
@@ -283,26 +283,26 @@ typedef struct cql_options_s {
   int32_t timeout_ms;         /* 0: the session's */
   uint32_t flags;             /* CQL_OPTION_* */
   int32_t now_in_seconds;
-  int64_t timestamp;          /* microseconds since 1970, not negative */
-  cql_slice_t paging_state;   /* CQL_NULL: the first page */
-  cql_slice_t keyspace;       /* CQL_NULL: the session's (v5) */
-  cql_slice_t payload;        /* bytes map as on the wire (v4+); CQL_NULL: none */
+  int64_t timestamp;        /* microseconds since 1970, not negative */
+  cql_slice_t paging_state; /* CQL_NULL: the first page */
+  cql_slice_t keyspace;     /* CQL_NULL: the session's (v5) */
+  cql_slice_t payload;      /* bytes map as on the wire (v4+); CQL_NULL: none */
 } cql_options_t;
 
 /* Counters since the session began, and the state of now. */
 typedef struct cql_metrics_s {
-  uint64_t requests;         /* submitted */
-  uint64_t completed;        /* polled or waiting to be polled */
+  uint64_t requests;  /* submitted */
+  uint64_t completed; /* polled or waiting to be polled */
   uint64_t timeouts;
-  uint64_t retries;          /* sent again: after UNPREPARED or a lost connection */
+  uint64_t retries; /* sent again: after UNPREPARED or a lost connection */
   uint64_t bytes_sent;
   uint64_t bytes_received;
-  uint64_t writes;           /* calls to the socket */
+  uint64_t writes; /* calls to the socket */
   uint64_t reads;
   uint64_t connections_opened;
   uint64_t connections_failed;
   uint64_t connections_lost;
-  uint64_t unknown_streams;  /* answers that nobody waited for */
+  uint64_t unknown_streams; /* answers that nobody waited for */
   uint64_t events_dropped;
   uint32_t in_flight;        /* on a connection */
   uint32_t queued;           /* waiting for one */

@@ -3,13 +3,11 @@
 #include "wire/text.h"
 #include "wire/values.h"
 
-int cql_cell_decode(const cql_type_t *type, const uint8_t *bytes, int32_t length,
-                    cql_cell_t *out) {
+int cql_cell_decode(const cql_type_t *type, const uint8_t *bytes, int32_t length, cql_cell_t *out) {
   return cql__cell_decode(type, bytes, length, out);
 }
 
-int cql_items_open(const cql_type_t *type, const uint8_t *bytes, int32_t length,
-                   cql_items_t *out) {
+int cql_items_open(const cql_type_t *type, const uint8_t *bytes, int32_t length, cql_items_t *out) {
   return cql__items_open(type, bytes, length, out);
 }
 

@@ -18,10 +18,24 @@
 #endif
 
 /* Powers of two of what fits, header apart, but for one class that holds a whole v5 segment. */
-static const size_t class_capacity[CQL__BLOCK_CLASSES] = {
-    96,        224,        480,         992,         2016,        4064,
-    8 * 1024,  16 * 1024,  32 * 1024,   64 * 1024,   CQL__SLAB_SEGMENT, 256 * 1024,
-    512 * 1024, 1024 * 1024, 2048 * 1024, 4096 * 1024, 8192 * 1024, 16384 * 1024};
+static const size_t class_capacity[CQL__BLOCK_CLASSES] = {96,
+                                                          224,
+                                                          480,
+                                                          992,
+                                                          2016,
+                                                          4064,
+                                                          8 * 1024,
+                                                          16 * 1024,
+                                                          32 * 1024,
+                                                          64 * 1024,
+                                                          CQL__SLAB_SEGMENT,
+                                                          256 * 1024,
+                                                          512 * 1024,
+                                                          1024 * 1024,
+                                                          2048 * 1024,
+                                                          4096 * 1024,
+                                                          8192 * 1024,
+                                                          16384 * 1024};
 
 static uint32_t class_of(size_t capacity) {
   uint32_t size_class = 0;

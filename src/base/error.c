@@ -3,24 +3,20 @@
 const char *cql__error_name(int error) {
   switch (error) {
 #define CASE_NAME(name, number, text)                                                              \
-  case number:                                                                                     \
-    return #name;
+  case number: return #name;
     CQL_ERROR_MAP(CASE_NAME)
 #undef CASE_NAME
-  default:
-    return error == 0 ? "OK" : "unknown";
+    default: return error == 0 ? "OK" : "unknown";
   }
 }
 
 const char *cql__error_text(int error) {
   switch (error) {
 #define CASE_TEXT(name, number, text)                                                              \
-  case number:                                                                                     \
-    return text;
+  case number: return text;
     CQL_ERROR_MAP(CASE_TEXT)
 #undef CASE_TEXT
-  default:
-    return error == 0 ? "no error" : "not an error of this library";
+    default: return error == 0 ? "no error" : "not an error of this library";
   }
 }
 

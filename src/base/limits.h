@@ -43,7 +43,7 @@
 #define CQL__ORPHANS_MAX 1024
 
 /* Attempts of one request and re-prepares of one statement within it. */
-#define CQL__ATTEMPTS_MAX 10
+#define CQL__ATTEMPTS_MAX   10
 #define CQL__REPREPARES_MAX 3
 
 /* Events that wait for a host that doesn't poll; then the oldest go and are counted. */

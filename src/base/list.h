@@ -10,7 +10,7 @@ typedef struct cql__list {
 
 /* The struct that holds this node. */
 #define cql__container(pointer, type, member)                                                      \
-  ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+  ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline void cql__list_init(cql__list *list) { list->next = list->previous = list; }
 static inline int cql__list_empty(const cql__list *list) { return list->next == list; }

@@ -203,8 +203,7 @@ static int lower_version(cql__cluster *cluster, const cql__connection *connectio
   return 1;
 }
 
-void cql__cluster_on_closed(void *owner, cql__connection *connection, int error,
-                            const char *why) {
+void cql__cluster_on_closed(void *owner, cql__connection *connection, int error, const char *why) {
   cql__channel *channel = owner;
   cql__node *node = channel->node;
   cql__cluster *cluster = node->cluster;

@@ -13,10 +13,10 @@ typedef struct cql__channel {
   cql__connection connection;
   cql__node *node;
   cql__timer retry;
-  uint32_t failures;    /* in a row */
-  uint32_t serving_at;  /* its index in cluster->serving; UINT32_MAX: not there */
-  uint8_t retired;      /* replaced: ends with its last request */
-  uint8_t handshake;    /* counted in cluster->handshakes */
+  uint32_t failures;   /* in a row */
+  uint32_t serving_at; /* its index in cluster->serving; UINT32_MAX: not there */
+  uint8_t retired;     /* replaced: ends with its last request */
+  uint8_t handshake;   /* counted in cluster->handshakes */
   struct cql__channel *next_retired;
 } cql__channel;
 
@@ -53,7 +53,7 @@ struct cql__cluster {
   uint32_t node_count;
   cql__channel **serving; /* channels that serve, in no order */
   uint32_t serving_count, serving_capacity;
-  cql__channel *current;  /* where this turn's requests gather */
+  cql__channel *current; /* where this turn's requests gather */
   uint32_t handshakes;
   uint8_t closing;
 };

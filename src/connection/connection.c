@@ -238,19 +238,18 @@ static int on_own(cql__connection *c, const cql__envelope *envelope) {
 }
 
 static int check_header(cql__connection *c, const uint8_t *header) {
-  if (!(header[0] & 0x80)) return cql__connection_fail(c, CQL_EPROTOCOL, "a request, not an answer");
+  if (!(header[0] & 0x80))
+    return cql__connection_fail(c, CQL_EPROTOCOL, "a request, not an answer");
   switch (header[4]) {
-  case CQL__ERROR:
-  case CQL__READY:
-  case CQL__AUTHENTICATE:
-  case CQL__SUPPORTED:
-  case CQL__RESULT:
-  case CQL__EVENT:
-  case CQL__AUTH_CHALLENGE:
-  case CQL__AUTH_SUCCESS:
-    return 0;
-  default:
-    return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", header[4]);
+    case CQL__ERROR:
+    case CQL__READY:
+    case CQL__AUTHENTICATE:
+    case CQL__SUPPORTED:
+    case CQL__RESULT:
+    case CQL__EVENT:
+    case CQL__AUTH_CHALLENGE:
+    case CQL__AUTH_SUCCESS: return 0;
+    default: return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", header[4]);
   }
 }
 
@@ -265,13 +264,11 @@ static int on_envelope(void *user, const cql__envelope *envelope) {
     return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
   void *waiter;
   switch (cql__streams_answer(&c->streams, stream, &waiter)) {
-  case CQL__STREAM_LIVE:
-    c->settings->events->answered(c->owner, c, waiter, stream, envelope);
-    break;
-  case CQL__STREAM_ORPHAN:
-    break;
-  default:
-    return unknown_stream(c);
+    case CQL__STREAM_LIVE:
+      c->settings->events->answered(c->owner, c, waiter, stream, envelope);
+      break;
+    case CQL__STREAM_ORPHAN: break;
+    default: return unknown_stream(c);
   }
   if (c->retiring && cql__streams_live(&c->streams) == 0)
     return cql__connection_fail(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
@@ -295,9 +292,12 @@ static int on_too_big(void *user, const uint8_t *header) {
 static void on_deadline(cql__timer *timer) {
   cql__connection *c = cql__container(timer, cql__connection, deadline);
   static const char *const doing[] = {
-      [CQL__OPENING] = "opening",        [CQL__OPTIONS_SENT] = "waiting for SUPPORTED",
-      [CQL__STARTUP_SENT] = "starting",  [CQL__AUTH_SENT] = "authenticating",
-      [CQL__CLUSTER_SENT] = "reading the cluster's name", [CQL__USE_SENT] = "using the keyspace",
+      [CQL__OPENING] = "opening",
+      [CQL__OPTIONS_SENT] = "waiting for SUPPORTED",
+      [CQL__STARTUP_SENT] = "starting",
+      [CQL__AUTH_SENT] = "authenticating",
+      [CQL__CLUSTER_SENT] = "reading the cluster's name",
+      [CQL__USE_SENT] = "using the keyspace",
   };
   if (c->state == CQL__SERVING) {
     cql__connection_close(c, CQL_ECONNECTION, "replaced: too many answers are overdue");

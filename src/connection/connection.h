@@ -20,7 +20,7 @@ typedef struct cql__connection cql__connection;
 
 enum {
   CQL__CLOSED = 0,
-  CQL__OPENING,   /* TCP and TLS, by the link */
+  CQL__OPENING, /* TCP and TLS, by the link */
   CQL__OPTIONS_SENT,
   CQL__STARTUP_SENT,
   CQL__AUTH_SENT, /* or a question is out for the token */
@@ -56,8 +56,8 @@ typedef struct cql__connection_settings {
   cql__list *dirty; /* connections with something to flush */
   cql_metrics_t *metrics;
   const cql__connection_events *events;
-  int version;      /* to try, or negotiated */
-  int lz4;          /* asked for */
+  int version; /* to try, or negotiated */
+  int lz4;     /* asked for */
   uint32_t compress_min;
   uint32_t connect_timeout_ms, request_timeout_ms;
   uint32_t heartbeat_ms, heartbeat_timeout_ms;
@@ -66,9 +66,9 @@ typedef struct cql__connection_settings {
   int throw_on_overload;
   const char *username, *password; /* NULL: none */
   const char *application_name, *application_version, *client_id;
-  char *keyspace;     /* as for USE; NULL: none */
+  char *keyspace;           /* as for USE; NULL: none */
   uint32_t keyspace_serial; /* counts its changes */
-  char *cluster_name; /* of the first node; NULL: none seen yet */
+  char *cluster_name;       /* of the first node; NULL: none seen yet */
 } cql__connection_settings;
 
 struct cql__connection {
@@ -76,27 +76,27 @@ struct cql__connection {
   cql__connection_settings *settings;
   void *owner;
   /* changes */
-  cql__list dirty;       /* in settings->dirty while it has something to send */
-  cql__socket *socket;   /* NULL: closed */
+  cql__list dirty;     /* in settings->dirty while it has something to send */
+  cql__socket *socket; /* NULL: closed */
   cql__reader reader;
   cql__writer writer;
   cql__streams streams;
-  cql__timer deadline;   /* of the handshake; of retiring */
+  cql__timer deadline; /* of the handshake; of retiring */
   cql__timer heartbeat;
-  cql__timer second;     /* ages orphans */
+  cql__timer second; /* ages orphans */
   uint64_t last_read, heartbeat_sent;
   uint8_t state;
   uint8_t version;
-  uint8_t own_pending;   /* stream 0 is in use: CQL__OWN_* */
+  uint8_t own_pending; /* stream 0 is in use: CQL__OWN_* */
   uint8_t auth_rounds;
-  uint8_t want_use;      /* USE as soon as stream 0 is free */
-  uint8_t blocked;       /* the socket is full */
+  uint8_t want_use; /* USE as soon as stream 0 is free */
+  uint8_t blocked;  /* the socket is full */
   uint8_t retiring;
-  uint8_t lower_to;      /* after EVERSION: what to try next; 0: nothing */
+  uint8_t lower_to; /* after EVERSION: what to try next; 0: nothing */
   uint32_t unknown_streams;
   uint32_t keyspace_serial; /* of the last USE */
-  size_t gathered;       /* bytes since the last flush */
-  char why[160];         /* the reason of the end */
+  size_t gathered;          /* bytes since the last flush */
+  char why[160];            /* the reason of the end */
 };
 
 enum { CQL__OWN_NONE = 0, CQL__OWN_HANDSHAKE, CQL__OWN_USE, CQL__OWN_HEARTBEAT };

@@ -42,7 +42,8 @@ static int serve(cql__connection *c) {
 
 static int send_query(cql__connection *c, int own, const char *text, size_t length) {
   uint8_t body[1024];
-  if (length + 16 > sizeof body) return cql__connection_fail(c, CQL_ETOOBIG, "the name is too long");
+  if (length + 16 > sizeof body)
+    return cql__connection_fail(c, CQL_ETOOBIG, "the name is too long");
   uint8_t *p = cql__put_u32(body, (uint32_t)length);
   p = cql__put_bytes(p, text, length);
   p = cql__put_u16(p, CQL_ONE);
@@ -55,7 +56,8 @@ int cql__connection_send_use(cql__connection *c, int own) {
   size_t length = 5;
   memcpy(text, "USE \"", 5);
   for (const char *p = c->settings->keyspace ? c->settings->keyspace : ""; *p; p++) {
-    if (length + 4 > sizeof text) return cql__connection_fail(c, CQL_ETOOBIG, "the name is too long");
+    if (length + 4 > sizeof text)
+      return cql__connection_fail(c, CQL_ETOOBIG, "the name is too long");
     if (*p == '"') text[length++] = '"';
     text[length++] = *p;
   }
@@ -94,7 +96,8 @@ static int version_refused(cql__connection *c, int theirs, cql_slice_t message) 
 
 int cql__handshake_wrong_version(cql__connection *c, const cql__response *response) {
   int first = c->state == CQL__OPTIONS_SENT || c->state == CQL__STARTUP_SENT;
-  if (!first) return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
+  if (!first)
+    return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
   int32_t code;
   cql_slice_t message = {NULL, 0};
   cql__cursor body = response->body;
@@ -128,7 +131,8 @@ static int send_plain(cql__connection *c) {
   const char *username = c->settings->username, *password = c->settings->password;
   uint8_t body[1024];
   if (!username || !password)
-    return cql__connection_fail(c, CQL_EAUTH, "the server wants a password: set username, password");
+    return cql__connection_fail(c, CQL_EAUTH,
+                                "the server wants a password: set username, password");
   size_t user_size = strlen(username), password_size = strlen(password);
   if (user_size + password_size + 6 > sizeof body)
     return cql__connection_fail(c, CQL_EAUTH, "username and password are too long");
@@ -204,7 +208,8 @@ static int on_supported(cql__connection *c, const cql__response *response) {
   if (settings->client_id) pairs[n++] = (cql__pair){"CLIENT_ID", settings->client_id};
   uint8_t body[2048];
   size_t size = cql__startup_encode(pairs, n, body, sizeof body);
-  if (size > sizeof body) return cql__connection_fail(c, CQL_ETOOBIG, "the application's names are too long");
+  if (size > sizeof body)
+    return cql__connection_fail(c, CQL_ETOOBIG, "the application's names are too long");
   int error = send_step(c, CQL__STARTUP_SENT, CQL__STARTUP, body, size);
   c->reader.lz4 = lz4;
   return error;

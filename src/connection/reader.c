@@ -194,7 +194,8 @@ static int cut_plain(cql__reader *reader) {
       if (reader->skip) return 0;
     }
     size_t used = 0;
-    int error = cut_envelopes(reader, reader->slab->data + reader->start, left, reader->slab, &used);
+    int error =
+        cut_envelopes(reader, reader->slab->data + reader->start, left, reader->slab, &used);
     reader->start += used;
     if (error || reader->framed) return error;
     if (!reader->skip) break;

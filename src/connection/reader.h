@@ -18,15 +18,15 @@ typedef struct cql__envelope {
 typedef struct cql__reader {
   cql__pool *pool;
   cql__block *slab;
-  size_t start, end;  /* what of the slab is not yet cut */
-  cql__block *large;  /* an envelope on its way: header and body */
-  size_t large_size;  /* when it is whole; 0: not known yet */
+  size_t start, end; /* what of the slab is not yet cut */
+  cql__block *large; /* an envelope on its way: header and body */
+  size_t large_size; /* when it is whole; 0: not known yet */
   size_t large_filled;
-  size_t body_max;    /* configurable: frame_size_max */
-  size_t skip;        /* bytes of an envelope that was too large, still to come */
+  size_t body_max; /* configurable: frame_size_max */
+  size_t skip;     /* bytes of an envelope that was too large, still to come */
   int framed;
   int lz4;
-  const char *why;    /* static text: what was broken */
+  const char *why; /* static text: what was broken */
   /* One whole envelope. < 0 stops: its error is cql__reader_cut()'s. It may switch `framed`. */
   int (*deliver)(void *user, const cql__envelope *envelope);
   /* An envelope over body_max: only its header is given, its body is skipped. */

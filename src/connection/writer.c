@@ -127,8 +127,7 @@ static void close_segment(cql__writer *writer) {
 }
 
 uint8_t *cql__writer_reserve(cql__writer *writer, size_t size) {
-  if (!writer->framed)
-    return box_room(writer, size, 1) ? NULL : box_extend(writer->filling, size);
+  if (!writer->framed) return box_room(writer, size, 1) ? NULL : box_extend(writer->filling, size);
   assert(size <= CQL__SEGMENT_MAX);
   if (writer->segment_start != NO_SEGMENT && writer->segment_size + size > CQL__SEGMENT_MAX)
     close_segment(writer);

@@ -17,9 +17,9 @@ typedef struct cql__writer_span {
 
 typedef struct cql__outbox {
   cql__block *area;
-  size_t used;                                /* of the area */
-  size_t size;                                /* of all spans */
-  cql__writer_span *spans, *spans_heap;       /* in order */
+  size_t used;                          /* of the area */
+  size_t size;                          /* of all spans */
+  cql__writer_span *spans, *spans_heap; /* in order */
   uint32_t span_count, span_capacity;
   cql__writer_span spans_own[2];
 } cql__outbox;
@@ -28,10 +28,10 @@ typedef struct cql__writer {
   cql__pool *pool;
   cql__outbox *filling, *sending;
   cql__outbox boxes[2];
-  size_t sent;          /* bytes of `sending` that are gone */
-  uint32_t sent_spans;  /* spans that are gone whole */
+  size_t sent;         /* bytes of `sending` that are gone */
+  uint32_t sent_spans; /* spans that are gone whole */
   size_t sent_in_span;
-  int framed;           /* v5 after the handshake's first answer: segments */
+  int framed; /* v5 after the handshake's first answer: segments */
   int lz4;
   uint32_t compress_min;
   size_t segment_start; /* in the filling area; SIZE_MAX: none is open */

@@ -39,7 +39,8 @@ static size_t head_size(const cql_request_t *request, const cql__connection *con
   if (request->payload_length >= 0) size += (size_t)request->payload_length;
   if (request->opcode == CQL__PREPARE) {
     size += request->prefix_size;
-    if (v5) size += 4 + (request->keyspace_length >= 0 ? 2u + (uint32_t)request->keyspace_length : 0);
+    if (v5)
+      size += 4 + (request->keyspace_length >= 0 ? 2u + (uint32_t)request->keyspace_length : 0);
     return size;
   }
   if (request->opcode == CQL__EXECUTE) {
@@ -102,7 +103,8 @@ static uint8_t *put_head(const cql_request_t *request, const cql__connection *co
 /* ---- sending ---- */
 
 static int fits_whole(const cql__writer *writer, size_t total) {
-  int compressed = writer->lz4 && !writer->framed && total - CQL__HEADER_SIZE >= writer->compress_min;
+  int compressed =
+      writer->lz4 && !writer->framed && total - CQL__HEADER_SIZE >= writer->compress_min;
   return !compressed && total < CQL__REFERENCE_MIN;
 }
 
@@ -204,16 +206,13 @@ void cql__attempt_pending(cql__engine *engine) {
 
 void cql__attempt_abandon(cql_request_t *request, int error) {
   switch (request->state) {
-  case CQL__REQUEST_PENDING:
-    leave_line(request);
-    break;
-  case CQL__REQUEST_SENT:
-  case CQL__REQUEST_PREPARING:
-    cql__connection_orphan(request->connection, request->stream);
-    leave_stream(request);
-    break;
-  default:
-    return;
+    case CQL__REQUEST_PENDING: leave_line(request); break;
+    case CQL__REQUEST_SENT:
+    case CQL__REQUEST_PREPARING:
+      cql__connection_orphan(request->connection, request->stream);
+      leave_stream(request);
+      break;
+    default: return;
   }
   cql__request_finish(request, error, 0, NULL);
 }

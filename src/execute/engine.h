@@ -19,10 +19,10 @@ typedef struct cql__engine {
   cql__pool *pool;
   cql__wheel wheel;
   cql__rand rand;
-  cql__list dirty;    /* connections to flush */
-  cql__list fresh;    /* submitted, deadline not stamped yet: by cql_request_s.timer.link */
-  cql__list pending;  /* waiting for a connection, oldest first: by .link */
-  cql__list done;     /* waiting to be polled: by .link */
+  cql__list dirty;   /* connections to flush */
+  cql__list fresh;   /* submitted, deadline not stamped yet: by cql_request_s.timer.link */
+  cql__list pending; /* waiting for a connection, oldest first: by .link */
+  cql__list done;    /* waiting to be polled: by .link */
   cql__cluster cluster;
   cql__shapes shapes;
   cql_metrics_t metrics;

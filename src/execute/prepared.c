@@ -59,8 +59,8 @@ int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, co
   cql_prepared_t *prepared = cql__zalloc(sizeof *prepared);
   if (!prepared) return CQL_ENOMEM;
   prepared->refs = 1;
-  int error = cql__metadata_decode_bind(body, version, &prepared->parameters,
-                                        &prepared->parameter_flags);
+  int error =
+      cql__metadata_decode_bind(body, version, &prepared->parameters, &prepared->parameter_flags);
   if (!error) {
     cql__shapes_name(&engine->shapes, prepared->parameters);
     error = decode_columns(engine, body, columns_id, prepared);

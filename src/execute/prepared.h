@@ -10,14 +10,14 @@ enum { CQL__METADATA_ID_MAX = 64 };
 
 struct cql_prepared_s {
   uint32_t refs;
-  uint32_t parameter_flags;      /* of the bind metadata: bit 31 is Scylla's LWT mark */
+  uint32_t parameter_flags; /* of the bind metadata: bit 31 is Scylla's LWT mark */
   cql__metadata *parameters;
-  cql__metadata *columns;        /* column_count 0: none are known */
+  cql__metadata *columns; /* column_count 0: none are known */
   char *text;
   size_t text_length;
   uint8_t *id;
   uint16_t id_length;
-  uint8_t columns_id_length;     /* v5: 0 before any is known */
+  uint8_t columns_id_length; /* v5: 0 before any is known */
   uint8_t columns_id[CQL__METADATA_ID_MAX];
 };
 

@@ -333,12 +333,12 @@ static int batch_room(cql_request_t *request) {
   return 0;
 }
 
-int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared,
-                           const uint8_t *encoded, size_t size, uint32_t count, uint32_t flags) {
+int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
+                           size_t size, uint32_t count, uint32_t flags) {
   (void)flags;
   if (batch_room(request)) return CQL_ENOMEM;
-  int error = batch_add(request, 1, prepared->id, prepared->id_length, prepared, encoded, size,
-                        count);
+  int error =
+      batch_add(request, 1, prepared->id, prepared->id_length, prepared, encoded, size, count);
   if (error) return error;
   cql_prepared_t **list = (cql_prepared_t **)(void *)request->batch->data;
   list[request->batch_prepared++] = cql_prepared_ref(prepared);
@@ -369,8 +369,8 @@ static size_t length_of(cql_slice_t slice) { return slice.length > 0 ? (size_t)s
 int cql_request_options(cql_request_t *request, const cql_options_t *options) {
   if (request->state != CQL__REQUEST_TAKEN || request->extra || check_options(options))
     return CQL_EINVAL;
-  size_t extra = length_of(options->paging_state) + length_of(options->keyspace) +
-                 length_of(options->payload);
+  size_t extra =
+      length_of(options->paging_state) + length_of(options->keyspace) + length_of(options->payload);
   if (extra) {
     if (extra > CQL__BODY_MAX) return CQL_ETOOBIG;
     request->extra = cql__block_take(request->engine->pool, extra);
@@ -410,8 +410,7 @@ int cql__request_seal(cql_request_t *request) {
   if (request->opcode == 0 || (request->opcode == CQL__BATCH && request->batch_count == 0))
     return CQL_EINVAL;
   if (request->opcode == CQL__PREPARE) return 0;
-  if (request->opcode == CQL__EXECUTE && !request->bound &&
-      missing(request->prepared, 0)) {
+  if (request->opcode == CQL__EXECUTE && !request->bound && missing(request->prepared, 0)) {
     int error = bind_slices(request, NULL, NULL, 0);
     if (error) return error;
   }

@@ -30,19 +30,19 @@ struct cql_request_s {
   struct cql_request_s *next_free;
   uint32_t tag;
   uint8_t state;
-  uint8_t opcode;        /* QUERY, PREPARE, EXECUTE, BATCH; 0: not said yet */
+  uint8_t opcode; /* QUERY, PREPARE, EXECUTE, BATCH; 0: not said yet */
   uint8_t attempts;
   uint8_t reprepares;
   uint8_t has_unset;
   uint8_t bound;
   uint8_t batch_type;
-  uint8_t use;           /* a USE of the session's: see session/use.c */
+  uint8_t use; /* a USE of the session's: see session/use.c */
   uint16_t consistency;
   uint16_t serial_consistency; /* 0: none */
   uint16_t stream;
   uint16_t batch_count;
-  uint32_t query_flags;  /* CQL__QUERY_* that hold on every connection */
-  uint32_t options;      /* CQL_OPTION_* */
+  uint32_t query_flags; /* CQL__QUERY_* that hold on every connection */
+  uint32_t options;     /* CQL_OPTION_* */
   uint32_t timeout_ms;
   int32_t page_size;
   int32_t now_in_seconds;
@@ -51,10 +51,10 @@ struct cql_request_s {
   cql_prepared_t *prepared;    /* EXECUTE */
   cql_prepared_t *preparing;   /* which one is being prepared again; borrowed */
   cql__block *body;
-  cql__block *batch;           /* cql_prepared_t *[], referenced; NULL: none */
-  cql__block *extra;           /* copies of paging state, keyspace, payload */
+  cql__block *batch; /* cql_prepared_t *[], referenced; NULL: none */
+  cql__block *extra; /* copies of paging state, keyspace, payload */
   uint32_t prefix_size, body_size;
-  uint32_t batch_prepared;     /* how many in `batch` */
+  uint32_t batch_prepared;                                /* how many in `batch` */
   int32_t paging_length, keyspace_length, payload_length; /* in `extra`, in this order */
   /* when DONE */
   int32_t status, server_code;
@@ -67,8 +67,7 @@ uint8_t *cql__request_extend(cql_request_t *request, size_t size);
 /* Writes what options ask for behind the values. Once, at submit. */
 int cql__request_seal(cql_request_t *request);
 /* It is complete: into engine->done. From any state but FREE and DONE; it holds no stream. */
-void cql__request_finish(cql_request_t *request, int status, int server_code,
-                         cql_result_t *result);
+void cql__request_finish(cql_request_t *request, int status, int server_code, cql_result_t *result);
 /* Gives the slot back. */
 void cql__request_release(cql_request_t *request);
 /* For every slot in use, also those that are done. */

@@ -90,21 +90,16 @@ static int decode_result(cql_request_t *request, int version, cql__result *resul
   result->shown.kind = cql__read_i32(body);
   if (body->broken) return CQL_EMALFORMED;
   switch (result->shown.kind) {
-  case CQL_RESULT_VOID:
-    return 0;
-  case CQL_RESULT_ROWS:
-    return decode_rows(request, result, body);
-  case CQL_RESULT_KEYSPACE:
-    result->shown.message = cql__read_short_bytes(body);
-    return body->broken ? CQL_EMALFORMED : 0;
-  case CQL_RESULT_PREPARED:
-    return decode_prepared(request, version, result, body);
-  case CQL_RESULT_SCHEMA_CHANGE:
-    result->shown.detail =
-        (cql_slice_t){body->next, (int32_t)cql__cursor_left(body)};
-    return 0;
-  default:
-    return CQL_EMALFORMED;
+    case CQL_RESULT_VOID: return 0;
+    case CQL_RESULT_ROWS: return decode_rows(request, result, body);
+    case CQL_RESULT_KEYSPACE:
+      result->shown.message = cql__read_short_bytes(body);
+      return body->broken ? CQL_EMALFORMED : 0;
+    case CQL_RESULT_PREPARED: return decode_prepared(request, version, result, body);
+    case CQL_RESULT_SCHEMA_CHANGE:
+      result->shown.detail = (cql_slice_t){body->next, (int32_t)cql__cursor_left(body)};
+      return 0;
+    default: return CQL_EMALFORMED;
   }
 }
 

@@ -23,8 +23,8 @@ typedef struct cql__io {
   cql__tls *tls;        /* NULL: plain */
   /* of the configuration */
   int nodelay, keepalive, send_buffer, receive_buffer;
-  cql__address local;   /* length 0: any */
-  uint8_t *scratch;     /* TLS: ciphertext on its way in */
+  cql__address local; /* length 0: any */
+  uint8_t *scratch;   /* TLS: ciphertext on its way in */
 } cql__io;
 
 /* `why` gets a sentence on failure. */

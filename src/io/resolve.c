@@ -112,8 +112,7 @@ static void on_answer(uv_poll_t *poll, int status, int events) {
   forget(l);
 }
 
-int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user,
-                    uint32_t ticket) {
+int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user, uint32_t ticket) {
   cql__io *io = cql__container(link, cql__io, link);
   lookup *l = cql__zalloc(sizeof *l);
   lookup_answer *answer = calloc(1, sizeof *answer);

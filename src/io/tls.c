@@ -48,8 +48,7 @@ static int load_trust(SSL_CTX *context, const cql_config_t *config) {
 static int load_identity(SSL_CTX *context, const cql_config_t *config, const char **what) {
   if (!config->tls_cert && !config->tls_key) return 1;
   *what = "tls_cert";
-  if (!config->tls_cert ||
-      SSL_CTX_use_certificate_chain_file(context, config->tls_cert) != 1)
+  if (!config->tls_cert || SSL_CTX_use_certificate_chain_file(context, config->tls_cert) != 1)
     return 0;
   *what = "tls_key";
   SSL_CTX_set_default_passwd_cb(context, give_password);
@@ -235,8 +234,8 @@ ptrdiff_t cql__tls_read(cql__tls_socket *socket, int fd, uint8_t *out, size_t si
   return (ptrdiff_t)filled;
 }
 
-ptrdiff_t cql__tls_write(cql__tls_socket *socket, const cql__span *spans, unsigned count,
-                         char *why, size_t why_size) {
+ptrdiff_t cql__tls_write(cql__tls_socket *socket, const cql__span *spans, unsigned count, char *why,
+                         size_t why_size) {
   size_t taken = 0;
   for (unsigned i = 0; i < count; i++) {
     if (BIO_ctrl_pending(socket->out) > PENDING_MAX) break;

@@ -22,8 +22,8 @@ int cql__tls_handshake(cql__tls_socket *socket, int fd, int *wants_write, char *
 ptrdiff_t cql__tls_read(cql__tls_socket *socket, int fd, uint8_t *out, size_t size,
                         uint8_t *scratch, size_t scratch_size, char *why, size_t why_size);
 /* Takes plaintext; nothing while too much ciphertext waits. */
-ptrdiff_t cql__tls_write(cql__tls_socket *socket, const cql__span *spans, unsigned count,
-                         char *why, size_t why_size);
+ptrdiff_t cql__tls_write(cql__tls_socket *socket, const cql__span *spans, unsigned count, char *why,
+                         size_t why_size);
 /* Sends ciphertext. 0: all gone; 1: the socket is full; < 0: broken, see errno. */
 int cql__tls_flush(cql__tls_socket *socket, int fd);
 

@@ -14,19 +14,18 @@ typedef struct choice {
   int value;
 } choice;
 
-static const choice consistencies[] = {
-    {"any", CQL_ANY},
-    {"one", CQL_ONE},
-    {"two", CQL_TWO},
-    {"three", CQL_THREE},
-    {"quorum", CQL_QUORUM},
-    {"all", CQL_ALL},
-    {"local_quorum", CQL_LOCAL_QUORUM},
-    {"each_quorum", CQL_EACH_QUORUM},
-    {"serial", CQL_SERIAL},
-    {"local_serial", CQL_LOCAL_SERIAL},
-    {"local_one", CQL_LOCAL_ONE},
-    {NULL, 0}};
+static const choice consistencies[] = {{"any", CQL_ANY},
+                                       {"one", CQL_ONE},
+                                       {"two", CQL_TWO},
+                                       {"three", CQL_THREE},
+                                       {"quorum", CQL_QUORUM},
+                                       {"all", CQL_ALL},
+                                       {"local_quorum", CQL_LOCAL_QUORUM},
+                                       {"each_quorum", CQL_EACH_QUORUM},
+                                       {"serial", CQL_SERIAL},
+                                       {"local_serial", CQL_LOCAL_SERIAL},
+                                       {"local_one", CQL_LOCAL_ONE},
+                                       {NULL, 0}};
 static const choice serials[] = {
     {"serial", CQL_SERIAL}, {"local_serial", CQL_LOCAL_SERIAL}, {NULL, 0}};
 static const choice compressions[] = {{"none", 0}, {"lz4", 1}, {NULL, 0}};
@@ -45,11 +44,16 @@ typedef struct option {
 } option;
 
 #define AT(field) offsetof(cql_config_t, field)
-#define TEXT_OPTION(field) {#field, TEXT, AT(field), 0, 0, 0, NULL}
-#define SECRET_OPTION(field) {#field, SECRET, AT(field), 0, 0, 0, NULL}
-#define NUMBER_OPTION(field, standard, min, max) {#field, NUMBER, AT(field), standard, min, max, NULL}
-#define SWITCH_OPTION(field, standard) {#field, SWITCH, AT(field), standard, 0, 1, NULL}
-#define CHOICE_OPTION(field, standard, list) {#field, CHOICE, AT(field), standard, 0, 0, list}
+#define TEXT_OPTION(field)                                                                         \
+  { #field, TEXT, AT(field), 0, 0, 0, NULL }
+#define SECRET_OPTION(field)                                                                       \
+  { #field, SECRET, AT(field), 0, 0, 0, NULL }
+#define NUMBER_OPTION(field, standard, min, max)                                                   \
+  { #field, NUMBER, AT(field), standard, min, max, NULL }
+#define SWITCH_OPTION(field, standard)                                                             \
+  { #field, SWITCH, AT(field), standard, 0, 1, NULL }
+#define CHOICE_OPTION(field, standard, list)                                                       \
+  { #field, CHOICE, AT(field), standard, 0, 0, list }
 #define HOUR_MS 3600000
 
 static const option options[] = {
@@ -244,14 +248,10 @@ int cql__config_set(cql_config_t *config, const char *name, const char *value) {
     const option *o = &options[i];
     if (strcmp(o->name, name)) continue;
     switch (o->kind) {
-    case NUMBER:
-      return set_number(config, o, value);
-    case SWITCH:
-      return set_switch(config, o, value);
-    case CHOICE:
-      return set_choice(config, o, value);
-    default:
-      return set_text(config, o, value);
+      case NUMBER: return set_number(config, o, value);
+      case SWITCH: return set_switch(config, o, value);
+      case CHOICE: return set_choice(config, o, value);
+      default: return set_text(config, o, value);
     }
   }
   return unknown_option(config, name);

@@ -9,8 +9,7 @@ void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out) {
   *out = session->engine.metrics;
   out->events_dropped = session->queue.dropped;
   out->connections = cluster->serving_count;
-  out->protocol_version =
-      session->ready_told ? (uint32_t)session->engine.settings.version : 0;
+  out->protocol_version = session->ready_told ? (uint32_t)session->engine.settings.version : 0;
   out->orphans = 0;
   for (uint32_t i = 0; i < cluster->serving_count; i++)
     out->orphans += cql__streams_orphans(&cluster->serving[i]->connection.streams);
@@ -31,8 +30,8 @@ __attribute__((format(printf, 2, 3))) static void say(text *t, const char *forma
 }
 
 static void say_channel(text *t, const cql__channel *channel) {
-  static const char *const names[] = {"closed",  "opening",      "options", "startup",
-                                      "authenticating", "cluster", "use",  "serving"};
+  static const char *const names[] = {"closed",         "opening", "options", "startup",
+                                      "authenticating", "cluster", "use",     "serving"};
   const cql__connection *c = &channel->connection;
   say(t, "    connection %s%s", names[c->state], c->retiring ? ", retiring" : "");
   if (c->state == CQL__SERVING)
@@ -51,10 +50,10 @@ int cql__session_dump(const cql_session_t *session, char *out, size_t size) {
   const cql__cluster *cluster = &engine->cluster;
   if (size) out[0] = 0;
   say(&t, "session: %s, protocol v%d, keyspace %s\n",
-      session->failed        ? "failed"
-      : engine->closing      ? "closing"
-      : session->ready_told  ? "ready"
-                             : "connecting",
+      session->failed       ? "failed"
+      : engine->closing     ? "closing"
+      : session->ready_told ? "ready"
+                            : "connecting",
       engine->settings.version, engine->settings.keyspace ? engine->settings.keyspace : "(none)");
   say(&t, "  requests: %llu submitted, %llu completed, %u in flight, %u queued, %u slots taken\n",
       (unsigned long long)engine->metrics.requests, (unsigned long long)engine->metrics.completed,

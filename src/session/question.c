@@ -60,8 +60,7 @@ void cql__question_delivered(cql_session_t *session, uint32_t tag) {
                  now + (uint64_t)session->config->question_timeout_ms);
 }
 
-int cql__session_answer(cql_session_t *session, uint32_t tag, const uint8_t *data,
-                        int32_t length) {
+int cql__session_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length) {
   cql__question *question = find(session, tag);
   if (!question || length < CQL_NULL || (length > 0 && !data)) return CQL_EINVAL;
   cql__connection *connection = question->connection;

@@ -50,8 +50,7 @@ int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t 
   const char *address = event->address ? event->address : "";
   const char *message = event->message ? event->message : "";
   size_t data = event->data.length > 0 ? (size_t)event->data.length : 0;
-  cql__notice *notice =
-      cql__malloc(sizeof *notice + strlen(address) + strlen(message) + 2 + data);
+  cql__notice *notice = cql__malloc(sizeof *notice + strlen(address) + strlen(message) + 2 + data);
   if (!notice) {
     queue->dropped++;
     return CQL_ENOMEM;

@@ -109,9 +109,8 @@ static void on_resolved(void *user, uint32_t ticket, int error, const cql__addre
   }
 }
 
-const cql__link_events cql__session_link_events = {on_socket_opened, on_socket_readable,
-                                                   on_socket_writable, on_socket_failed,
-                                                   on_resolved};
+const cql__link_events cql__session_link_events = {
+    on_socket_opened, on_socket_readable, on_socket_writable, on_socket_failed, on_resolved};
 
 /* One of "host", "host:port", "[v6]", "[v6]:port", "v6". */
 static int split_port(const char *text, size_t *length, uint16_t *port) {
@@ -205,8 +204,7 @@ static void copy_settings(cql_session_t *session) {
   settings->dirty = &engine->dirty;
   settings->metrics = &engine->metrics;
   settings->events = &connection_events;
-  settings->version =
-      config->protocol_version ? (int)config->protocol_version : CQL__VERSION_MAX;
+  settings->version = config->protocol_version ? (int)config->protocol_version : CQL__VERSION_MAX;
   settings->lz4 = (int)config->compression;
   settings->compress_min = (uint32_t)config->compression_min;
   settings->connect_timeout_ms = (uint32_t)config->connect_timeout_ms;
@@ -326,8 +324,8 @@ void cql__session_after(cql_session_t *session, int more_to_read) {
 
 int64_t cql__session_wait(cql_session_t *session) {
   cql__engine *engine = &session->engine;
-  if (session->queue.count || !cql__list_empty(&engine->done) ||
-      !cql__list_empty(&engine->fresh) || !cql__list_empty(&engine->dirty))
+  if (session->queue.count || !cql__list_empty(&engine->done) || !cql__list_empty(&engine->fresh) ||
+      !cql__list_empty(&engine->dirty))
     return 0;
   uint64_t due = cql__wheel_next(&engine->wheel);
   if (due == UINT64_MAX) return -1;
@@ -349,8 +347,10 @@ void cql_submit(cql_request_t *request, uint32_t tag) {
 }
 
 static void fill_notice(cql_session_t *session, const cql__notice *notice, cql_completion_t *out) {
-  *out = (cql_completion_t){.tag = notice->tag, .kind = notice->kind,
-                            .status = notice->event.status, .code = notice->event.type,
+  *out = (cql_completion_t){.tag = notice->tag,
+                            .kind = notice->kind,
+                            .status = notice->event.status,
+                            .code = notice->event.type,
                             .event = &notice->event};
   if (notice->kind == CQL_QUESTION) cql__question_delivered(session, notice->tag);
 }
@@ -366,8 +366,10 @@ int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *ou
     cql_request_t *request = cql__container(engine->done.next, cql_request_t, link);
     cql__list_remove(&request->link);
     if (request->use && cql__use_request_done(session, request)) continue;
-    out[count++] = (cql_completion_t){.tag = request->tag, .kind = CQL_DONE,
-                                      .status = request->status, .code = request->server_code,
+    out[count++] = (cql_completion_t){.tag = request->tag,
+                                      .kind = CQL_DONE,
+                                      .status = request->status,
+                                      .code = request->server_code,
                                       .result = request->result};
     cql__request_release(request);
   }

@@ -10,10 +10,10 @@ struct cql_session_s {
   cql__engine engine;
   cql_config_t *config;
   cql__queue queue;
-  cql__timer drain;       /* close() gives up waiting */
-  cql__timer resolving;   /* names take too long, or are to be tried again */
-  uint64_t next_due;      /* as of the last step: a host that comes much later slept */
-  uint32_t names_pending; /* look-ups under way */
+  cql__timer drain;        /* close() gives up waiting */
+  cql__timer resolving;    /* names take too long, or are to be tried again */
+  uint64_t next_due;       /* as of the last step: a host that comes much later slept */
+  uint32_t names_pending;  /* look-ups under way */
   uint32_t resolve_ticket; /* of the look-ups that count */
   uint8_t ready_told, failed, closed_told;
   /* USE, one at a time: see use.c */
