@@ -37,8 +37,12 @@ static const size_t class_capacity[CQL__BLOCK_CLASSES] = {96,
                                                           8192 * 1024,
                                                           16384 * 1024};
 
+_Static_assert(sizeof(cql__block) + CQL__BLOCK_SMALL_MAX == 128 << (CQL__BLOCK_SMALL_CLASSES - 1),
+               "the small classes are what cql__block_small_class() says");
+
 static uint32_t class_of(size_t capacity) {
-  uint32_t size_class = 0;
+  if (capacity <= CQL__BLOCK_SMALL_MAX) return cql__block_small_class(capacity);
+  uint32_t size_class = CQL__BLOCK_SMALL_CLASSES;
   while (size_class < CQL__BLOCK_CLASSES && class_capacity[size_class] < capacity) size_class++;
   return size_class;
 }
@@ -58,7 +62,7 @@ void cql__pool_retire(cql__pool *pool) {
   if (pool->live == 0) cql__free(pool);
 }
 
-cql__block *cql__block_take(cql__pool *pool, size_t capacity) {
+cql__block *cql__block_take_any(cql__pool *pool, size_t capacity) {
   uint32_t size_class = class_of(capacity);
   cql__block *block = NULL;
   if (size_class < CQL__BLOCK_CLASSES) {
@@ -94,6 +98,11 @@ cql__block *cql__block_grow(cql__block *block, size_t used, size_t capacity) {
 void cql__block_release(cql__block *block) {
   cql__pool *pool = block->pool;
   pool->live--;
+  if (RECYCLE && block->size_class < CQL__BLOCK_SMALL_CLASSES && !pool->retired) {
+    block->next = pool->idle[block->size_class];
+    pool->idle[block->size_class] = block;
+    return;
+  }
   int large = block->capacity >= CQL__BLOCK_LARGE;
   if (!RECYCLE || pool->retired || block->size_class == CQL__BLOCK_CLASSES ||
       (large && pool->idle_large + block->capacity > CQL__IDLE_LARGE_MAX)) {

@@ -9,7 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CQL__BLOCK_CLASSES = 18 };
+enum {
+  CQL__BLOCK_CLASSES = 18,
+  CQL__BLOCK_SMALL_CLASSES = 6, /* 128 bytes and its doubles, with the header */
+  CQL__BLOCK_SMALL_MAX = 4064
+};
 
 typedef struct cql__block {
   struct cql__pool *pool;
@@ -32,8 +36,21 @@ cql__pool *cql__pool_new(void);
 /* Frees what is idle; results that are still out keep the rest until they are freed too. */
 void cql__pool_retire(cql__pool *pool);
 
+static inline uint32_t cql__block_small_class(size_t capacity) {
+  uint32_t above = (uint32_t)(capacity + sizeof(cql__block) - 1) / 128;
+  return 31 - (uint32_t)__builtin_clz(above * 2 + 1);
+}
+cql__block *cql__block_take_any(cql__pool *pool, size_t capacity);
 /* At least `capacity` bytes, one reference, not zeroed; NULL: no memory. */
-cql__block *cql__block_take(cql__pool *pool, size_t capacity);
+static inline cql__block *cql__block_take(cql__pool *pool, size_t capacity) {
+  if (capacity > CQL__BLOCK_SMALL_MAX) return cql__block_take_any(pool, capacity);
+  cql__block **idle = &pool->idle[cql__block_small_class(capacity)], *block = *idle;
+  if (!block) return cql__block_take_any(pool, capacity);
+  *idle = block->next;
+  block->refs = 1;
+  pool->live++;
+  return block;
+}
 /* A larger block with the first `used` bytes of `block`, whose one reference it takes; NULL: no
  * memory, `block` is as before. */
 cql__block *cql__block_grow(cql__block *block, size_t used, size_t capacity);
