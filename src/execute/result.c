@@ -16,23 +16,34 @@ void cql_result_free(cql_result_t *shown) {
   if (shown) release((cql__result *)(void *)shown);
 }
 
-/* A result with the body where it will live; *body points there. */
-static cql__result *result_new(cql__engine *engine, const cql__envelope *envelope,
-                               const uint8_t **body) {
+/* A result with the body where it will live; *body stands at its start. */
+static cql__result *result_new(const cql_request_t *request, const cql__connection *connection,
+                               const cql__envelope *envelope, cql__cursor *body) {
+  const cql_slice_t none = {NULL, CQL_NULL};
   int copy = envelope->size <= CQL__RESULT_COPY_MAX;
-  cql__block *block =
-      cql__block_take(engine->pool, sizeof(cql__result) + (copy ? envelope->size : 0));
+  size_t room = sizeof(cql__result) + (copy ? envelope->size : 0);
+  cql__block *block = cql__block_take(request->engine->pool, room);
   if (!block) return NULL;
   cql__result *result = (cql__result *)(void *)block->data;
-  memset(result, 0, sizeof *result);
-  result->block = block;
+  *result = (cql__result){
+      .shown = {.consistency = request->consistency,
+                .paging_state = none,
+                .message = none,
+                .detail = none,
+                .warnings = none,
+                .payload = none,
+                .address = ((const cql__channel *)connection->owner)->node->text,
+                .attempts = request->attempts,
+                .protocol_version = connection->version},
+      .block = block,
+  };
+  const uint8_t *bytes = envelope->body;
   if (copy) {
-    memcpy(result + 1, envelope->body, envelope->size);
-    *body = (const uint8_t *)(result + 1);
+    bytes = memcpy(result + 1, bytes, envelope->size);
   } else {
     result->owner = cql__block_ref(envelope->owner);
-    *body = envelope->body;
   }
+  *body = cql__cursor_of(bytes, envelope->size);
   return result;
 }
 
@@ -111,10 +122,22 @@ static int decode_error(cql__result *result, cql__cursor *body) {
   return 0;
 }
 
+/* What some answers have before the body proper. */
+enum { EXTRAS = CQL__FLAG_TRACING | CQL__FLAG_PAYLOAD | CQL__FLAG_WARNINGS };
+
+static int read_extras(const uint8_t *header, cql__result *result, cql__cursor *body) {
+  cql__response response;
+  int error = cql__response_open(header, body->next, cql__cursor_left(body), &response);
+  result->shown.tracing_id = response.tracing_id;
+  result->shown.warnings = response.warnings;
+  result->shown.payload = response.payload;
+  *body = response.body;
+  return error;
+}
+
 static int is_plain_void(const cql__envelope *envelope) {
   const uint8_t *header = envelope->header;
-  int flags = CQL__FLAG_TRACING | CQL__FLAG_PAYLOAD | CQL__FLAG_WARNINGS;
-  return header[4] == CQL__RESULT && !(header[1] & flags) && envelope->size >= 4 &&
+  return header[4] == CQL__RESULT && !(header[1] & EXTRAS) && envelope->size >= 4 &&
          cql__get_u32(envelope->body) == CQL_RESULT_VOID;
 }
 
@@ -122,27 +145,15 @@ int cql__result_decode(cql_request_t *request, const cql__connection *connection
                        const cql__envelope *envelope, cql__result **out) {
   *out = NULL;
   if (is_plain_void(envelope)) return 0;
-  const uint8_t *body;
-  cql__result *result = result_new(request->engine, envelope, &body);
+  cql__cursor body;
+  cql__result *result = result_new(request, connection, envelope, &body);
   if (!result) return CQL_ENOMEM;
-  cql_result_t *shown = &result->shown;
-  shown->paging_state.length = shown->message.length = shown->detail.length = CQL_NULL;
-  cql__response response;
-  int error = cql__response_open(envelope->header, body, envelope->size, &response);
-  if (!error) {
-    shown->consistency = request->consistency;
-    shown->attempts = request->attempts;
-    shown->protocol_version = connection->version;
-    shown->address = ((const cql__channel *)connection->owner)->node->text;
-    shown->tracing_id = response.tracing_id;
-    shown->warnings = response.warnings;
-    shown->payload = response.payload;
-    if (response.opcode == CQL__ERROR)
-      error = decode_error(result, &response.body);
-    else if (response.opcode == CQL__RESULT)
-      error = decode_result(request, connection->version, result, &response.body);
-    else
-      error = CQL_EMALFORMED;
+  const uint8_t *header = envelope->header;
+  int error = header[1] & EXTRAS ? read_extras(header, result, &body) : 0;
+  if (!error && header[4] == CQL__RESULT) {
+    error = decode_result(request, connection->version, result, &body);
+  } else if (!error) {
+    error = header[4] == CQL__ERROR ? decode_error(result, &body) : CQL_EMALFORMED;
   }
   if (error) {
     release(result);
