@@ -310,6 +310,7 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
 void cql__attempt_on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
                               const cql__envelope *envelope) {
   (void)owner;
+  (void)stream;
   cql_request_t *request = waiter;
   assert(request->connection == connection && request->stream == stream);
   int preparing = request->state == CQL__REQUEST_PREPARING;
@@ -362,6 +363,7 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
 /* ---- all of them ---- */
 
 void cql__engine_flush(cql__engine *engine) {
+  engine->clock_read = 0;
   if (!cql__list_empty(&engine->fresh)) {
     uint64_t now = cql__link_now(engine->link);
     while (!cql__list_empty(&engine->fresh)) {

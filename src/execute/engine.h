@@ -28,7 +28,8 @@ typedef struct cql__engine {
   cql_metrics_t metrics;
   struct cql__request_chunk *chunks;
   struct cql_request_s *free_requests;
-  int64_t last_timestamp;
+  int64_t last_timestamp; /* of a request, in microseconds */
+  uint8_t clock_read;     /* `last_timestamp` is of this turn */
   uint8_t ever_served;
   uint8_t closing;
   /* the session's: a statement was prepared again, and such */

@@ -394,10 +394,14 @@ int cql_request_options(cql_request_t *request, const cql_options_t *options) {
   return 0;
 }
 
-/* Later than every other of this session, and near the clock. */
+/* Later than every other of this session, and near the clock, which is read once between flush,
+ * step and poll: a read costs as much as encoding a request. */
 static int64_t next_timestamp(cql__engine *engine) {
-  int64_t now = engine->link->ops->wall_clock(engine->link);
-  engine->last_timestamp = now > engine->last_timestamp ? now : engine->last_timestamp + 1;
+  int64_t now = ++engine->last_timestamp;
+  if (engine->clock_read) return now;
+  engine->clock_read = 1;
+  int64_t clock = engine->link->ops->wall_clock(engine->link);
+  if (clock > now) engine->last_timestamp = clock;
   return engine->last_timestamp;
 }
 

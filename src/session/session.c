@@ -359,6 +359,7 @@ int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *ou
   cql__engine *engine = &session->engine;
   uint32_t count = 0;
   cql__queue_forget(&session->queue);
+  engine->clock_read = 0; /* who waited for this may write next */
   if (max > INT32_MAX) max = INT32_MAX;
   for (const cql__notice *notice; count < max && (notice = cql__queue_next(&session->queue));)
     fill_notice(session, notice, &out[count++]);
