@@ -1,18 +1,32 @@
+/* The world has memory of its own, by malloc(): a spec that fails or counts the core's allocations
+ * means the core's alone. */
 #include "sim/sim.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
+enum { ANSWER_MAX = 16 }; /* addresses of one name */
 
 typedef struct bytes {
   uint8_t *data;
   size_t start, end, capacity;
 } bytes;
 
+typedef struct lookup {
+  char name[256];
+  uint16_t port;
+  void *user;
+  uint32_t ticket;
+  int answered, told, error;
+  cql__address addresses[ANSWER_MAX];
+  uint32_t count;
+} lookup;
+
 struct cql__socket {
   cql__sim *sim;
   void *user;
   int port;
+  char address[CQL__ADDRESS_TEXT];
   int open, closed, refused, reset;
   int told_opened, wants_write, again;
   size_t read_max;
@@ -26,6 +40,8 @@ struct cql__sim {
   cql__rand rand;
   cql__socket **sockets;
   int count, capacity;
+  lookup **lookups;
+  int lookup_count;
   int more;
   uint64_t calls;
 };
@@ -37,13 +53,13 @@ static cql__sim *sim_of(cql__link *link) { return cql__container(link, cql__sim,
 static int append(bytes *b, const uint8_t *data, size_t size) {
   if (b->capacity - b->end < size) {
     size_t used = b->end - b->start, capacity = (used + size) * 2 + 64;
-    uint8_t *grown = cql__malloc(capacity);
+    uint8_t *grown = malloc(capacity);
     if (!grown) return CQL_ENOMEM;
     if (used) memcpy(grown, b->data + b->start, used);
-    cql__free(b->data);
+    free(b->data);
     *b = (bytes){grown, 0, used, capacity};
   }
-  memcpy(b->data + b->end, data, size);
+  if (size) memcpy(b->data + b->end, data, size);
   b->end += size;
   return 0;
 }
@@ -61,16 +77,17 @@ static int sim_open(cql__link *link, const cql__address *address, void *user, cq
   *out = NULL;
   if (sim->count == sim->capacity) {
     int capacity = sim->capacity * 2 + 8;
-    cql__socket **grown = cql__realloc(sim->sockets, (size_t)capacity * sizeof *grown);
+    cql__socket **grown = realloc(sim->sockets, (size_t)capacity * sizeof *grown);
     if (!grown) return CQL_ENOMEM;
     sim->sockets = grown;
     sim->capacity = capacity;
   }
-  cql__socket *s = cql__zalloc(sizeof *s);
+  cql__socket *s = calloc(1, sizeof *s);
   if (!s) return CQL_ENOMEM;
   s->sim = sim;
   s->user = user;
   s->port = address->port;
+  cql__address_to_text(address, s->address);
   s->room = -1;
   sim->sockets[sim->count++] = s;
   *out = s;
@@ -120,12 +137,19 @@ static void sim_close(cql__socket *s) { s->closed = 1; }
 
 static int sim_resolve(cql__link *link, const char *name, uint16_t port, void *user,
                        uint32_t ticket) {
-  (void)link;
-  (void)name;
-  (void)port;
-  (void)user;
-  (void)ticket;
-  return CQL_ERESOLVE; /* there are no names here */
+  cql__sim *sim = sim_of(link);
+  size_t size = ((size_t)sim->lookup_count + 1) * sizeof *sim->lookups;
+  lookup **grown = realloc(sim->lookups, size);
+  if (!grown) return CQL_ENOMEM;
+  sim->lookups = grown;
+  lookup *l = calloc(1, sizeof *l);
+  if (!l) return CQL_ENOMEM;
+  strncpy(l->name, name, sizeof l->name - 1);
+  l->port = port;
+  l->user = user;
+  l->ticket = ticket;
+  sim->lookups[sim->lookup_count++] = l;
+  return 0;
 }
 
 static const cql__link_ops sim_ops = {sim_now,   sim_wall_clock, sim_chance, sim_open,
@@ -135,7 +159,7 @@ static const cql__link_ops sim_ops = {sim_now,   sim_wall_clock, sim_chance, sim
 /* ---- the world ---- */
 
 cql__sim *cql__sim_new(uint64_t seed, uint64_t now_ms) {
-  cql__sim *sim = cql__zalloc(sizeof *sim);
+  cql__sim *sim = calloc(1, sizeof *sim);
   if (!sim) return NULL;
   sim->link.ops = &sim_ops;
   sim->now = now_ms;
@@ -145,12 +169,14 @@ cql__sim *cql__sim_new(uint64_t seed, uint64_t now_ms) {
 
 void cql__sim_free(cql__sim *sim) {
   for (int i = 0; i < sim->count; i++) {
-    cql__free(sim->sockets[i]->inbound.data);
-    cql__free(sim->sockets[i]->outbound.data);
-    cql__free(sim->sockets[i]);
+    free(sim->sockets[i]->inbound.data);
+    free(sim->sockets[i]->outbound.data);
+    free(sim->sockets[i]);
   }
-  cql__free(sim->sockets);
-  cql__free(sim);
+  for (int i = 0; i < sim->lookup_count; i++) free(sim->lookups[i]);
+  free(sim->lookups);
+  free(sim->sockets);
+  free(sim);
 }
 
 cql__link *cql__sim_link(cql__sim *sim) { return &sim->link; }
@@ -190,13 +216,39 @@ static void tell(cql__socket *s) {
   }
 }
 
+static void tell_names(cql__sim *sim) {
+  int count = sim->lookup_count;
+  for (int i = 0; i < count; i++) {
+    lookup *l = sim->lookups[i];
+    if (!l->answered || l->told) continue;
+    l->told = 1;
+    cql__session_link_events.resolved(l->user, l->ticket, l->error, l->addresses, l->count);
+  }
+}
+
 void cql__sim_step(cql__sim *sim, cql_session_t *session) {
   sim->more = 0;
   cql__session_before(session);
   int count = sim->count; /* what opens meanwhile waits for the next step */
+  tell_names(sim);
   for (int i = 0; i < count; i++)
     if (!sim->sockets[i]->closed) tell(sim->sockets[i]);
   cql__session_after(session, sim->more);
+}
+
+static int has_news(const cql__socket *s) {
+  if (s->closed) return 0;
+  if (s->refused || (s->open && !s->told_opened)) return 1;
+  if (!s->told_opened) return 0;
+  return (s->wants_write && s->room != 0) || s->inbound.start != s->inbound.end || s->reset;
+}
+
+int cql__sim_ready(const cql__sim *sim) {
+  for (int i = 0; i < sim->count; i++)
+    if (has_news(sim->sockets[i])) return 1;
+  for (int i = 0; i < sim->lookup_count; i++)
+    if (sim->lookups[i]->answered && !sim->lookups[i]->told) return 1;
+  return 0;
 }
 
 int cql__sim_timeout(cql__sim *sim, cql_session_t *session) {
@@ -210,6 +262,9 @@ int cql__sim_timeout(cql__sim *sim, cql_session_t *session) {
 
 int cql__sim_count(const cql__sim *sim) { return sim->count; }
 int cql__sim_port(const cql__sim *sim, int socket) { return sim->sockets[socket]->port; }
+const char *cql__sim_address(const cql__sim *sim, int socket) {
+  return sim->sockets[socket]->address;
+}
 int cql__sim_is_closed(const cql__sim *sim, int socket) { return sim->sockets[socket]->closed; }
 void cql__sim_accept(cql__sim *sim, int socket) { sim->sockets[socket]->open = 1; }
 void cql__sim_refuse(cql__sim *sim, int socket) { sim->sockets[socket]->refused = 1; }
@@ -235,3 +290,23 @@ void cql__sim_split(cql__sim *sim, int socket, size_t read_max) {
 void cql__sim_room(cql__sim *sim, int socket, int64_t room) { sim->sockets[socket]->room = room; }
 void cql__sim_reset(cql__sim *sim, int socket) { sim->sockets[socket]->reset = 1; }
 uint64_t cql__sim_calls(const cql__sim *sim) { return sim->calls; }
+
+/* ---- names ---- */
+
+int cql__sim_lookups(const cql__sim *sim) { return sim->lookup_count; }
+const char *cql__sim_lookup_name(const cql__sim *sim, int index) {
+  return sim->lookups[index]->name;
+}
+
+int cql__sim_resolve(cql__sim *sim, int index, const char *addresses) {
+  lookup *l = sim->lookups[index];
+  while (*addresses && l->count < ANSWER_MAX) {
+    size_t length = strcspn(addresses, " ");
+    cql__address *out = &l->addresses[l->count++];
+    if (cql__address_from_text(addresses, length, l->port, out)) return CQL_EVALUE;
+    addresses += length + strspn(addresses + length, " ");
+  }
+  l->error = l->count ? 0 : CQL_ERESOLVE;
+  l->answered = 1;
+  return 0;
+}

@@ -22,10 +22,14 @@ void cql__sim_session_free(cql_session_t *session);
 void cql__sim_step(cql__sim *sim, cql_session_t *session);
 /* As cql_session_timeout(). */
 int cql__sim_timeout(cql__sim *sim, cql_session_t *session);
+/* Would the session's descriptor be readable now? A host that sleeps until this or the timeout, and
+ * steps only then, finds the wake-ups that are lost. */
+int cql__sim_ready(const cql__sim *sim);
 
 /* Sockets are numbered from 0 in the order in which they were opened; closed ones keep theirs. */
 int cql__sim_count(const cql__sim *sim);
 int cql__sim_port(const cql__sim *sim, int socket);
+const char *cql__sim_address(const cql__sim *sim, int socket); /* "127.0.0.1:9042" */
 int cql__sim_is_closed(const cql__sim *sim, int socket);
 /* The peer accepts, or refuses. Until then it is being opened. */
 void cql__sim_accept(cql__sim *sim, int socket);
@@ -41,6 +45,11 @@ void cql__sim_split(cql__sim *sim, int socket, size_t read_max);
 void cql__sim_room(cql__sim *sim, int socket, int64_t room);
 /* The peer is gone: the next read, or write, says so. */
 void cql__sim_reset(cql__sim *sim, int socket);
+/* Look-ups of names, numbered likewise; nothing is answered by itself. `addresses`: with blanks
+ * between them; none: there is no such name. */
+int cql__sim_lookups(const cql__sim *sim);
+const char *cql__sim_lookup_name(const cql__sim *sim, int lookup);
+int cql__sim_resolve(cql__sim *sim, int lookup, const char *addresses);
 /* How many reads and writes the session made. */
 uint64_t cql__sim_calls(const cql__sim *sim);
 
