@@ -221,7 +221,6 @@ typedef struct cql_result_s {
   int32_t kind;                   /* CQL_RESULT_* */
   int32_t error_code;             /* CQL_RESULT_ERROR: [spec 9] */
   uint32_t row_count;             /* rows in this page */
-  int32_t consistency;            /* with which it was executed */
   const cql_metadata_t *metadata; /* rows: their shape; else NULL */
   cql_slice_t paging_state;       /* length CQL_NULL: the last page */
   cql_slice_t message;            /* error: text; keyspace: its name */
@@ -229,8 +228,6 @@ typedef struct cql_result_s {
   cql_slice_t warnings;           /* string list as sent [spec 3]; CQL_NULL: none */
   cql_slice_t payload;            /* bytes map as sent; CQL_NULL: none */
   const uint8_t *tracing_id;      /* 16 bytes, or NULL */
-  const char *address;            /* "127.0.0.1:9042": who answered; until the session's free */
-  uint32_t attempts;              /* how often it was sent */
   int32_t protocol_version;       /* of the connection: rules the form of `detail` */
 } cql_result_t;
 
@@ -273,6 +270,10 @@ typedef struct cql_completion_s {
   int32_t code;             /* server's error code, CQL_EVENT_* or CQL_ASK_* */
   cql_result_t *result;     /* yours to free; NULL: VOID without anything else, or local errors */
   const cql_event_t *event; /* events and questions: until the next cql_poll() */
+  const char *address;      /* "127.0.0.1:9042": whom it was sent to last, until the session's free;
+                               NULL: it was not sent */
+  uint32_t attempts;        /* how often it was sent */
+  int32_t consistency;      /* that it asked for */
 } cql_completion_t;
 
 /* How one request differs from its session's settings. Zero it with cql_options_init(). */

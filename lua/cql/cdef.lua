@@ -127,7 +127,6 @@ typedef struct cql_result_s {
   int32_t kind;
   int32_t error_code;
   uint32_t row_count;
-  int32_t consistency;
   const cql_metadata_t *metadata;
   cql_slice_t paging_state;
   cql_slice_t message;
@@ -135,8 +134,6 @@ typedef struct cql_result_s {
   cql_slice_t warnings;
   cql_slice_t payload;
   const uint8_t *tracing_id;
-  const char *address;
-  uint32_t attempts;
   int32_t protocol_version;
 } cql_result_t;
 typedef struct cql_error_detail_s {
@@ -174,6 +171,9 @@ typedef struct cql_completion_s {
   int32_t code;
   cql_result_t *result;
   const cql_event_t *event;
+  const char *address;
+  uint32_t attempts;
+  int32_t consistency;
 } cql_completion_t;
 typedef struct cql_options_s {
   int32_t consistency;

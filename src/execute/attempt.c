@@ -157,6 +157,7 @@ static int send_on(cql_request_t *request, cql__connection *connection) {
   request->state = CQL__REQUEST_SENT;
   request->stream = (uint16_t)stream;
   request->connection = connection;
+  request->address = ((const cql__channel *)connection->owner)->node->text;
   request->attempts++;
   request->engine->metrics.in_flight++;
   return 0;

@@ -51,6 +51,7 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   request->has_unset = request->bound = request->use = 0;
   request->consistency = engine->consistency;
   request->serial_consistency = engine->serial_consistency;
+  request->address = NULL;
   request->batch_count = 0;
   request->query_flags = request->options = 0;
   request->timeout_ms = engine->request_timeout_ms;

@@ -48,6 +48,7 @@ struct cql_request_s {
   int32_t now_in_seconds;
   int64_t timestamp;
   cql__connection *connection; /* while it holds a stream */
+  const char *address;         /* of the node that it was sent to last; NULL: not yet */
   cql_prepared_t *prepared;    /* EXECUTE */
   cql_prepared_t *preparing;   /* which one is being prepared again; borrowed */
   cql__block *body;

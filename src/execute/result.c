@@ -26,14 +26,11 @@ static cql__result *result_new(const cql_request_t *request, const cql__connecti
   if (!block) return NULL;
   cql__result *result = (cql__result *)(void *)block->data;
   *result = (cql__result){
-      .shown = {.consistency = request->consistency,
-                .paging_state = none,
+      .shown = {.paging_state = none,
                 .message = none,
                 .detail = none,
                 .warnings = none,
                 .payload = none,
-                .address = ((const cql__channel *)connection->owner)->node->text,
-                .attempts = request->attempts,
                 .protocol_version = connection->version},
       .block = block,
   };

@@ -371,7 +371,10 @@ int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *ou
                                       .kind = CQL_DONE,
                                       .status = request->status,
                                       .code = request->server_code,
-                                      .result = request->result};
+                                      .result = request->result,
+                                      .address = request->address,
+                                      .attempts = request->attempts,
+                                      .consistency = request->consistency};
     cql__request_release(request);
   }
   return (int)count;
