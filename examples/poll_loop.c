@@ -1,9 +1,12 @@
-/* The whole of the C API in a plain poll() loop: connect, prepare, keep many requests in flight,
- * read rows.
+/* Many requests in flight from a plain poll() loop: connect, prepare, write, read back and check.
  *
- *   poll_loop [contact point ...]      the server's, default 127.0.0.1
+ *   CQL_CONTACT_POINTS=127.0.0.1 poll_loop
+ *
+ * Every option of the session can be set by the environment: tls_ca by CQL_TLS_CA and so on.
+ * 0: all rows came back as they were written; 1: it says what went wrong.
  */
 #include <cql.h>
+#include <ctype.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +100,7 @@ static void on_event(const cql_completion_t *c) {
     exit(1);
   }
   if (c->code == CQL_EVENT_CONNECTION_FAILED)
-    fprintf(stderr, "poll_loop: %s: %s; trying again\n", c->event->address, c->event->message);
+    fprintf(stderr, "poll_loop: %s: %s\n", c->event->address, c->event->message);
 }
 
 static void on_done(cql_completion_t *c) {
@@ -126,16 +129,24 @@ static void drain(void) {
   send_more();
 }
 
-int main(int argc, char **argv) {
-  char contacts[512] = "";
-  for (int i = 1; i < argc; i++)
-    snprintf(contacts + strlen(contacts), sizeof contacts - strlen(contacts), "%s%s",
-             i > 1 ? "," : "", argv[i]);
+static cql_config_t *configure(void) {
   cql_config_t *config = cql_config_new();
-  if (!config) return 1;
-  if (argc > 1 && cql_config_set(config, "contact_points", contacts))
-    die(cql_config_error(config), CQL_EOPTION);
+  if (!config) die("config", CQL_ENOMEM);
   cql_config_set(config, "consistency", "one");
+  cql_config_set(config, "connect_retry", "false"); /* FAILED, if no contact point serves */
+  const char *option;
+  for (uint32_t i = 0; (option = cql_config_option(i)); i++) {
+    char variable[64] = "CQL_";
+    for (size_t k = 0; k < strlen(option) && k < 58; k++)
+      variable[4 + k] = (char)toupper((unsigned char)option[k]);
+    const char *value = getenv(variable);
+    if (value && cql_config_set(config, option, value)) die(cql_config_error(config), CQL_EOPTION);
+  }
+  return config;
+}
+
+int main(void) {
+  cql_config_t *config = configure();
   int error = cql_session_new(config, &session);
   if (error) die(cql_config_error(config), error);
   cql_config_free(config);
@@ -148,7 +159,6 @@ int main(int argc, char **argv) {
   printf("%d rows written, %d read back, %d wrong\n", ROWS, found, wrong);
   cql_prepared_unref(insert);
   cql_prepared_unref(find);
-  cql_session_close(session, 1000);
   cql_session_free(session);
   return wrong || found != ROWS;
 }
