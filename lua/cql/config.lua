@@ -1,0 +1,105 @@
+--- Configuration: a table of options becomes the library's own; what only Lua uses stays here.
+local ffi = require "ffi"
+local C = require("cql.ffi").C
+local names = require "cql.names"
+
+local config = {}
+
+-- Options that the core doesn't know: their types.
+local OWN = {
+  authenticate = "function", log = "function", on = "table", name = "string",
+  int64 = "string", plain = "boolean", array = "boolean",
+}
+
+local EVENTS = {
+  ready = ffi.C.CQL_EVENT_READY,
+  failed = ffi.C.CQL_EVENT_FAILED,
+  connection_opened = ffi.C.CQL_EVENT_CONNECTION_OPENED,
+  connection_failed = ffi.C.CQL_EVENT_CONNECTION_FAILED,
+  connection_closed = ffi.C.CQL_EVENT_CONNECTION_CLOSED,
+  warning = ffi.C.CQL_EVENT_WARNING,
+  closed = ffi.C.CQL_EVENT_CLOSED,
+}
+config.event_names = {}
+for name, number in pairs(EVENTS) do config.event_names[number] = name end
+
+local known = {}
+for name in pairs(OWN) do known[name] = true end
+for i = 0, math.huge do
+  local name = C.cql_config_option(i)
+  if name == nil then break end
+  known[ffi.string(name)] = true
+end
+
+local INT64 = { auto = true, cdata = true, number = true, string = true }
+
+local function check_own(options, level)
+  for name, kind in pairs(OWN) do
+    local value = options[name]
+    if value ~= nil and type(value) ~= kind then
+      error(("option %s takes a %s, not a %s"):format(name, kind, type(value)), level + 1)
+    end
+  end
+  if options.int64 and not INT64[options.int64] then
+    error("option int64 takes \"auto\", \"cdata\", \"number\" or \"string\"", level + 1)
+  end
+  for name, handler in pairs(options.on or {}) do
+    if not EVENTS[name] then error(names.unknown("event", name, EVENTS), level + 1) end
+    if type(handler) ~= "function" then
+      error(("on.%s takes a function, not a %s"):format(name, type(handler)), level + 1)
+    end
+  end
+end
+
+local function text_of(name, value, level)
+  local kind = type(value)
+  if kind == "string" then return value end
+  if kind == "boolean" then return tostring(value) end
+  if kind == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
+    return ("%d"):format(value)
+  end
+  if kind == "table" and name == "contact_points" and #value > 0 then
+    return table.concat(value, ",")
+  end
+  error(("option %s can't be %s"):format(name, kind == "number" and value or "a " .. kind),
+    level + 1)
+end
+
+-- { tls = { ca =, verify = } } is the same as tls = true, tls_ca =, tls_verify =.
+local function flatten_tls(options)
+  if type(options.tls) ~= "table" then return options end
+  local flat = {}
+  for name, value in pairs(options) do flat[name] = value end
+  flat.tls = true
+  for name, value in pairs(options.tls) do flat["tls_" .. name] = value end
+  return flat
+end
+
+--- The library's configuration, freed with the value; misuse raises at `level`.
+---@param options table
+---@param level integer
+---@return ffi.cdata*
+function config.build(options, level)
+  options = flatten_tls(options)
+  check_own(options, level + 1)
+  local handle = C.cql_config_new()
+  if handle == nil then error("not enough memory", level + 1) end
+  handle = ffi.gc(handle, C.cql_config_free)
+  local sorted = {}
+  for name in pairs(options) do
+    if not known[name] then error(names.unknown("option", name, known), level + 1) end
+    if not OWN[name] then sorted[#sorted + 1] = name end
+  end
+  table.sort(sorted)
+  for _, name in ipairs(sorted) do
+    local status = C.cql_config_set(handle, name, text_of(name, options[name], level + 1))
+    if status ~= 0 then
+      local why = ffi.string(C.cql_config_error(handle))
+      error(why ~= "" and why or "not enough memory", level + 1)
+    end
+  end
+  if options.authenticate then C.cql_config_set(handle, "ask_authenticate", "true") end
+  return handle
+end
+
+return config

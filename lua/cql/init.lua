@@ -1,0 +1,64 @@
+--- cql: Apache Cassandra and ScyllaDB from LuaJIT.
+--
+--   local cql = require "cql"
+--   local session = assert(cql.connect { contact_points = { "127.0.0.1" } })
+--   for row in assert(session:execute "SELECT cluster_name FROM system.local"):each() do
+--     print(row.cluster_name)
+--   end
+local library = require "cql.ffi"
+local ffi = require "ffi"
+local host = require "cql.host"
+local session_of = require "cql.session"
+local error_of = require "cql.error"
+local null = require "cql.null"
+
+---@class cql
+local cql = { _VERSION = ffi.string(library.C.cql_version()) }
+
+--- null in a list or tuple, and where a null is meant to be written.
+cql.null = null.null
+--- A value that is not written at all: the column keeps what it has.
+cql.unset = null.unset
+
+-- Values with a type of their own: cql.decimal "1.50", cql.varint "12345", cql.duration "1mo2d".
+for name, constructor in pairs(require "cql.types") do cql[name] = constructor end
+
+--- Connects to a cluster and waits until it can be asked, at most connect_timeout_ms. The options
+--- are listed in docs/options.md; unknown ones raise.
+---@param options table
+---@return cql.Session?, cql.Error?
+function cql.connect(options)
+  local session, failure = session_of.connect(options, 2)
+  return session, failure
+end
+
+--- Runs a function and all that it spawns as coroutines: calls in them let each other run.
+cql.run = host.run
+--- Starts a coroutine; gives a task, whose wait() gives what the function returned.
+cql.spawn = host.spawn
+--- Waits some milliseconds while others go on.
+cql.sleep = host.sleep
+--- Milliseconds of a clock that never jumps.
+cql.now = host.now
+
+--- Waits for futures or tasks: an array of their values in the same order, and nil; if one of
+--- them failed, nil and the first error, after all have ended.
+---@param list (cql.Future|cql.Task)[]
+---@return any[]?, cql.Error?
+function cql.wait_all(list)
+  local values, first_failure = {}, nil
+  for i = 1, #list do
+    local value, failure = list[i]:wait()
+    values[i] = value == nil and cql.null or value
+    if failure and not first_failure then first_failure = failure end
+  end
+  if first_failure then return nil, first_failure end
+  return values
+end
+
+--- Is this value an error of the driver or of a server?
+---@param value any
+---@return boolean
+function cql.is_error(value) return error_of.is(value) end
+
+return cql

@@ -1,0 +1,394 @@
+--- Results: what the library answered becomes rows of Lua, or an error; the C result is let go.
+--
+-- Rows are pure arrays, so that ipairs, # and JSON encoders see nothing but rows. What else is
+-- known of them (paging state, execution) is kept beside them and found by their metatable.
+local ffi = require "ffi"
+local new_table = require "table.new"
+local C = require("cql.ffi").C
+local error_of = require "cql.error"
+local rows_of = require "cql.rows"
+local paging = require "cql.paging"
+
+local result = {}
+
+local CELLS_ROWS = 64 -- rows that are taken apart in one call
+
+-- ---- text on the wire: string lists and maps of bytes [spec 3] ----
+
+local function u16(p) return p[0] * 256 + p[1] end
+local function i32(p)
+  return bit.bor(bit.lshift(p[0], 24), bit.lshift(p[1], 16), bit.lshift(p[2], 8), p[3])
+end
+
+local function text(slice) return slice.length >= 0 and ffi.string(slice.data, slice.length) end
+
+-- The library checked lengths when it took the slice; these loops check them once more, for
+-- a list within a body is only known to start where it should.
+local function string_list(slice)
+  if slice.length < 2 then return {} end
+  local p, left, list = slice.data + 2, slice.length - 2, {}
+  for i = 1, u16(slice.data) do
+    if left < 2 or left - 2 < u16(p) then break end
+    list[i] = ffi.string(p + 2, u16(p))
+    left, p = left - 2 - #list[i], p + 2 + #list[i]
+  end
+  return list
+end
+
+local function bytes_map(slice)
+  if slice.length < 2 then return nil end
+  local p, left, map = slice.data + 2, slice.length - 2, {}
+  for _ = 1, u16(slice.data) do
+    if left < 2 or left - 2 < u16(p) + 4 then break end
+    local key = ffi.string(p + 2, u16(p))
+    left, p = left - 2 - #key, p + 2 + #key
+    local length = i32(p)
+    left, p = left - 4, p + 4
+    if length > left then break end
+    map[key] = length >= 0 and ffi.string(p, length) or nil
+    left, p = left - math.max(length, 0), p + math.max(length, 0)
+  end
+  return map
+end
+
+-- ---- execution ----
+
+---@class cql.Execution
+---@field node string address and port of the node that answered
+---@field consistency string
+---@field attempts integer how often the request was sent
+---@field tracing_id string? of a traced request
+---@field warnings string[]? of the server
+---@field payload table<string, string>? custom payload of the answer
+
+local CONSISTENCIES = { [0] = "any", "one", "two", "three", "quorum", "all", "local_quorum",
+  "each_quorum", "serial", "local_serial", "local_one" }
+result.consistencies = CONSISTENCIES
+
+local uuid_text = ffi.new "char[37]"
+
+-- `done` is the completion, `c` its result if it has one.
+local function execution_of(done, c)
+  local execution = {
+    node = done.address ~= nil and ffi.string(done.address) or nil,
+    consistency = CONSISTENCIES[done.consistency],
+    attempts = done.attempts,
+  }
+  if not c then return execution end
+  if c.warnings.length >= 0 then execution.warnings = string_list(c.warnings) end
+  if c.payload.length >= 0 then execution.payload = bytes_map(c.payload) end
+  if c.tracing_id ~= nil then
+    C.cql_uuid_to_text(c.tracing_id, uuid_text)
+    execution.tracing_id = ffi.string(uuid_text, 36)
+  end
+  return execution
+end
+
+-- ---- rows ----
+
+---@class cql.Rows an array of rows: tables by column name
+---@field execution cql.Execution
+---@field paging_state string? where the next page starts; nil: this is the last one
+---@field applied boolean? of a conditional statement
+---@field columns string[] names in order
+---@field types string[] the columns' types, as CQL writes them
+---@field schema_change table? what a DDL statement changed
+local Rows = {}
+
+-- rows -> { execution =, next = page, schema_change = }; only for those that have any of it
+local details = setmetatable({}, { __mode = "k" })
+
+local function iterate_page(state)
+  state.at = state.at + 1
+  local row = state.rows[state.at]
+  while row == nil do
+    local rows, failure = state.more(state.rows)
+    if failure then error(failure, 0) end
+    if not rows then return nil end
+    state.rows, state.at = rows, 1
+    row = rows[1]
+  end
+  return row
+end
+
+local function next_page(rows)
+  local more = details[rows]
+  if not more or not more.page then return nil end
+  return more.page:next()
+end
+
+--- All rows, of this page and of those after it, which are fetched as the loop comes to them.
+--- A page that can't be had raises its error.
+---@return fun(): table?
+function Rows:each()
+  return iterate_page, { rows = self, at = 0, more = next_page }
+end
+
+--- The next page; nil if this is the last one, nil and an error if it can't be had.
+---@return cql.Rows?, cql.Error?
+function Rows:next_page() return next_page(self) end
+
+local FIELDS = {
+  execution = function(self, common)
+    local more = details[self]
+    return more and more.execution or common.execution
+  end,
+  paging_state = function(self)
+    local more = details[self]
+    return more and more.page and more.page:state() or nil
+  end,
+  applied = function(self)
+    local row = rawget(self, 1)
+    if row then return row["[applied]"] end
+  end,
+  columns = function(_, common) return common.shape and common.shape.names or {} end,
+  types = function(_, common) return common.shape and common.shape.types or {} end,
+  schema_change = function(self)
+    local more = details[self]
+    return more and more.schema_change
+  end,
+}
+
+-- The metatable of rows of one shape, with one execution.
+local function new_meta(execution, shape)
+  local common = { shape = shape, execution = execution }
+  return {
+    __index = function(self, key)
+      local method = Rows[key]
+      if method then return method end
+      local field = FIELDS[key]
+      return field and field(self, common) or nil
+    end,
+  }
+end
+
+-- The last of them is kept: executions in which nothing is unusual are alike, as long as the same
+-- node answers. Its address lives as long as the session.
+local function meta_of(cache, done, shape)
+  if not cache.meta or cache.address ~= done.address or cache.attempts ~= done.attempts
+    or cache.consistency ~= done.consistency then
+    cache.address, cache.attempts = done.address, done.attempts
+    cache.consistency = done.consistency
+    cache.meta = new_meta(execution_of(done), shape)
+    cache.empty = setmetatable({}, cache.meta)
+  end
+  return cache.meta
+end
+
+local function is_unusual(c)
+  return c.warnings.length >= 0 or c.payload.length >= 0 or c.tracing_id ~= nil
+    or c.paging_state.length >= 0
+end
+
+-- Where the next page starts, if there is one.
+local function page_of(session, c, slot)
+  local state = c.paging_state
+  if state.length < 0 then return nil end
+  local slots = session.slots
+  return paging.new({
+    session = session, statement = slots.statement[slot], values = slots.values[slot] or nil,
+    options = slots.options[slot] or nil,
+  }, ffi.string(state.data, state.length))
+end
+
+--- The shape of these columns for one way of reading them; remembered by the session.
+---@return table
+local function shape_of(session, metadata, mode)
+  local known = session.shapes[mode]
+  if not known then
+    known = {}
+    session.shapes[mode] = known
+  end
+  local id = metadata.id
+  local shape = known[id]
+  if not shape then
+    shape = rows_of.shape(metadata, mode)
+    shape.cells = ffi.new("cql_cell_t[?]", math.max(1, CELLS_ROWS * shape.column_count))
+    shape.cache = {}
+    known[id] = shape
+  end
+  return shape
+end
+
+local function malformed() return nil, error_of.status(ffi.C.CQL_EMALFORMED) end
+
+local function decode_rows(session, done, slot)
+  local c = done.result
+  local shape = shape_of(session, c.metadata, session.slots.mode[slot])
+  local count, at = c.row_count, 1
+  local rows = new_table(count, 0)
+  local cells = shape.cells
+  while at <= count do
+    local got = C.cql_result_cells(c, CELLS_ROWS, cells)
+    if got <= 0 then return malformed() end
+    shape.build(cells, got, rows, at)
+    at = at + got
+  end
+  setmetatable(rows, meta_of(shape.cache, done, shape))
+  if is_unusual(c) then
+    details[rows] = { execution = execution_of(done, c), page = page_of(session, c, slot) }
+  end
+  return rows
+end
+
+-- ---- the other kinds ----
+
+--- What a statement gives that has no rows: an empty table, the same as long as nothing differs.
+---@return cql.Rows
+function result.void(session, done)
+  meta_of(session.void_cache, done)
+  return session.void_cache.empty
+end
+
+local function empty(session, done, c)
+  if not is_unusual(c) then return result.void(session, done) end
+  local execution = execution_of(done, c)
+  return setmetatable({}, new_meta(execution))
+end
+
+local change = ffi.new "cql_schema_change_t"
+
+local function decode_schema_change(done, c)
+  if C.cql_result_schema_change(c, change) < 0 then return malformed() end
+  local rows = setmetatable({}, new_meta(execution_of(done, c)))
+  details[rows] = {
+    schema_change = {
+      change = text(change.change), target = text(change.target),
+      keyspace = text(change.keyspace), name = text(change.name) or nil,
+      arguments = change.arguments.length >= 0 and string_list(change.arguments) or nil,
+    },
+  }
+  return rows
+end
+
+--- What a successful answer says to Lua; its C result may be freed afterwards.
+---@return any, cql.Error?
+function result.decode(session, done, slot)
+  local c = done.result
+  local kind = c.kind
+  if kind == ffi.C.CQL_RESULT_ROWS then return decode_rows(session, done, slot) end
+  if kind == ffi.C.CQL_RESULT_SCHEMA_CHANGE then return decode_schema_change(done, c) end
+  return empty(session, done, c)
+end
+
+-- ---- errors ----
+
+local detail = ffi.new "cql_error_detail_t"
+
+-- The fields that an ERROR has beside its code and message, under the names of the specification.
+local function add_detail(failure, c)
+  if C.cql_result_error(c, detail) < 0 then return end
+  if detail.consistency >= 0 then
+    failure.consistency = CONSISTENCIES[detail.consistency]
+    failure.received, failure.required = detail.received, detail.required
+  end
+  if failure.name:find "FAILURE$" then failure.failures = detail.failures end
+  if failure.name:find "^READ_" then failure.data_present = detail.data_present ~= 0 end
+  failure.write_type = text(detail.write_type) or nil
+  failure.keyspace, failure.table = text(detail.keyspace) or nil, text(detail.table) or nil
+end
+
+--- The error of a request that failed: the server's, or the driver's own.
+---@return cql.Error
+function result.failure(done)
+  local c = done.result
+  local failure
+  if c ~= nil and c.kind == ffi.C.CQL_RESULT_ERROR then
+    failure = error_of.server(c.error_code, text(c.message) or "")
+    add_detail(failure, c)
+  else
+    failure = error_of.status(done.status)
+  end
+  failure.execution = execution_of(done, c ~= nil and c or nil)
+  return failure
+end
+
+-- ---- rows read in place ----
+
+---@class cql.View rows that stay where they were received; the row is one object for all of them
+---@field execution cql.Execution
+---@field paging_state string?
+local View = {}
+
+local view_meta = {
+  __index = function(self, key)
+    if View[key] then return View[key] end
+    if key == "paging_state" then return self.page and self.page:state() end
+  end,
+}
+
+--- A view of these rows, which holds the C result until close(), the last row, or the collector.
+---@return cql.View?, cql.Error?
+function result.view(session, done, slot)
+  local c = done.result
+  local shape = shape_of(session, c.metadata, session.slots.mode[slot])
+  return setmetatable({
+    result = ffi.gc(c, C.cql_result_free), shape = shape, count = c.row_count,
+    execution = execution_of(done, c), columns = shape.names, types = shape.types,
+    page = page_of(session, c, slot),
+  }, view_meta)
+end
+
+--- Lets the memory of this page go; its row must not be touched any more.
+function View:close()
+  if not self.result then return end
+  C.cql_result_free(ffi.gc(self.result, nil))
+  self.result = nil
+end
+
+local function view_start(state)
+  local shape = state.view.shape
+  state.row = rows_of.view(shape)
+  state.cells = ffi.new("cql_cell_t[?]", math.max(1, CELLS_ROWS * shape.column_count))
+end
+
+-- Takes the place of the page that was read: it has its own memory, and perhaps other columns.
+local function view_next_page(state)
+  local view = state.view
+  local following, failure = view.page:next()
+  if failure then error(failure, 0) end
+  view:close()
+  view.result, view.page, view.count = following.result, following.page, following.count
+  following.result = nil
+  if following.shape ~= view.shape then
+    view.shape = following.shape
+    view.columns, view.types = following.columns, following.types
+    view_start(state)
+  end
+end
+
+-- More cells into the state; false at the end.
+local function view_refill(state)
+  local view = state.view
+  if not view.result then error("this view was closed", 3) end
+  state.at, state.got = 0, C.cql_result_cells(view.result, CELLS_ROWS, state.cells)
+  if state.got > 0 then return true end
+  if state.got < 0 then error(error_of.status(state.got), 0) end
+  if not view.page then return false end
+  view_next_page(state)
+  return true
+end
+
+local function iterate_view(state)
+  state.at = state.at + 1
+  while state.at >= state.got do
+    if not view_refill(state) then
+      state.view:close()
+      return nil
+    end
+  end
+  state.view.row = state.row
+  state.row:fill(state.cells, state.at)
+  return state.row
+end
+
+--- All rows of this page and of those after it. The row that the loop gets is one object, filled
+--- anew each time: what it holds is made when it is touched.
+---@return fun(): table?
+function View:each()
+  local state = { view = self, at = -1, got = 0 }
+  view_start(state)
+  return iterate_view, state
+end
+
+return result

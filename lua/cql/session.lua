@@ -1,0 +1,514 @@
+--- Sessions: one cluster, its connections, and everything that is asked of it.
+local ffi = require "ffi"
+local C = require("cql.ffi").C
+local error_of = require "cql.error"
+local config = require "cql.config"
+local host = require "cql.host"
+local pump = require "cql.pump"
+local options_of = require "cql.options"
+local statement_of = require "cql.statement"
+local batch_of = require "cql.batch"
+local buffer_of = require "cql.buffer"
+local future_of = require "cql.future"
+local paging = require "cql.paging"
+
+local STATEMENTS_MAX = 1000 -- that a session prepared by itself
+local CONNECT_GRACE_MS = 500 -- for the reason of a failed connect to come in before we give up
+
+---@class cql.Session
+local Session = {}
+Session.__index = Session
+
+local buffer = buffer_of.new() -- values on their way into a request
+local request_out = ffi.new "cql_request_t *[1]"
+
+-- ---- failing ----
+
+-- A failure that is a mistake in the program raises where the program called.
+local function misuse(text) return { misuse = text } end
+
+-- Always as `return refuse(...)`: a tail call, so that level 2 is the caller of the method.
+local function refuse(failure)
+  if failure.misuse then error(failure.misuse, 2) end
+  return nil, failure
+end
+
+local function closed() return error_of.status(ffi.C.CQL_ECLOSED) end
+
+-- ---- taking and submitting ----
+
+-- A request to fill; where as many are under way as may be, when one of them has ended.
+local function take(session)
+  while session.handle do
+    local status = C.cql_request_take(session.handle, request_out)
+    if status == 0 then return request_out[0] end
+    if status ~= ffi.C.CQL_EBUSY then return nil, error_of.status(status) end
+    local waiter = host.waiter()
+    session.busy[#session.busy + 1] = waiter
+    host.wait(session, waiter)
+  end
+  return nil, closed()
+end
+
+local function discard(request, failure)
+  C.cql_request_discard(request)
+  return failure
+end
+
+-- Sets options, and submits. Gives a failure, or nil and the slot.
+local function submit(session, waiter, request, statement, values, options, defaults, idempotent)
+  local mode = session.mode
+  if options or defaults or idempotent then
+    local why, status
+    mode, why, status = options_of.apply(request, mode, idempotent, defaults, options)
+    if why then return discard(request, misuse(why)) end
+    if status then return discard(request, error_of.status(status)) end
+  end
+  return nil, pump.submit(session, request, waiter, mode, statement, values, options)
+end
+
+local function send_text(session, waiter, text, options)
+  local request, failure = take(session)
+  if not request then return failure end
+  local status = C.cql_request_query(request, text, #text)
+  if status ~= 0 then return discard(request, error_of.status(status)) end
+  return submit(session, waiter, request, text, nil, options)
+end
+
+local NO_VALUES = {}
+
+-- The values of a prepared statement, in the buffer. Their number and flags; or nil, a failure.
+local function encode(session, statement, values)
+  buffer:clear()
+  local count, flags = statement.binder:encode(buffer, values or NO_VALUES, session.version)
+  if count then return count, flags end
+  return nil, error_of.driver("VALUE", flags)
+end
+
+local function send_prepared(session, waiter, statement, values, options)
+  if statement.session ~= session then
+    return misuse "this statement was prepared by another session"
+  end
+  local request, failure = take(session)
+  if not request then return failure end
+  C.cql_request_execute(request, statement.handle)
+  local count, flags = encode(session, statement, values)
+  if not count then return discard(request, flags) end
+  local status = C.cql_bind_encoded(request, buffer.ptr, buffer.size, count, flags)
+  if status ~= 0 then return discard(request, error_of.status(status)) end
+  return submit(session, waiter, request, statement, values, options, statement.options)
+end
+
+-- ---- preparing ----
+
+local Preparing = {}
+Preparing.__index = Preparing
+
+function Preparing:complete(handle, failure)
+  local session, statement = self.session, nil
+  session.preparing[self.key] = nil
+  if handle then
+    statement = statement_of.new(session, handle, self.text)
+    session.statements:put(self.key, statement)
+  end
+  for i = 1, #self.waiting do host.wake(self.waiting[i], statement, failure) end
+end
+
+-- Statements are known by their text, and by the keyspace that was asked for with them.
+local function key_of(text, options)
+  local keyspace = options and options.keyspace
+  return keyspace and keyspace .. "\0" .. text or text
+end
+
+local function known(session, text, options)
+  return session.statements:get(key_of(text, options))
+end
+
+-- The statement of this text, prepared if it isn't yet; several who ask for it at once share one
+-- request.
+local function prepared(session, text, options)
+  local key = key_of(text, options)
+  local statement = session.statements:get(key)
+  if statement then return statement end
+  local preparing = session.preparing[key]
+  if not preparing then
+    local request, failure = take(session)
+    if not request then return nil, failure end
+    preparing = setmetatable({ session = session, key = key, text = text, waiting = {} }, Preparing)
+    local status = C.cql_request_prepare(request, text, #text)
+    if status ~= 0 then return nil, discard(request, error_of.status(status)) end
+    local only = options and { keyspace = options.keyspace, timeout_ms = options.timeout_ms }
+    failure = submit(session, preparing, request, text, nil, only)
+    if failure then return nil, failure end
+    session.preparing[key] = preparing
+  end
+  local waiter = host.waiter()
+  preparing.waiting[#preparing.waiting + 1] = waiter
+  return host.wait(session, waiter)
+end
+
+-- ---- batches ----
+
+local function add_to_batch(session, request, statement, values)
+  if type(statement) == "string" then
+    return C.cql_batch_add_query(request, statement, #statement, nil, 0, 0, 0)
+  end
+  local count, flags = encode(session, statement, values)
+  if not count then return nil, flags end
+  return C.cql_batch_add_prepared(request, statement.handle, buffer.ptr, buffer.size, count, flags)
+end
+
+-- Which statements the batch consists of, those of text with values prepared.
+local function batch_statements(session, batch, options)
+  local list, idempotent = {}, true
+  for i = 1, batch.size do
+    local statement = batch.statements[i]
+    if type(statement) == "string" and batch.values[i] then
+      local failure
+      statement, failure = prepared(session, statement, options)
+      if not statement then return nil, failure end
+    end
+    local is_text = type(statement) == "string"
+    if not is_text and statement.session ~= session then
+      return nil, misuse "a statement of this batch was prepared by another session"
+    end
+    list[i] = statement
+    idempotent = idempotent and not is_text and statement.options and statement.options.idempotent
+  end
+  return list, idempotent
+end
+
+local function send_batch(session, waiter, batch, values, options)
+  if values ~= nil then return misuse "a batch has its own values: give nil for them" end
+  if batch.size == 0 then return misuse "this batch is empty: add statements to it" end
+  local list, idempotent = batch_statements(session, batch, options)
+  if not list then return idempotent end
+  local request, failure = take(session)
+  if not request then return failure end
+  local status = C.cql_request_batch(request, batch.type)
+  if status ~= 0 then return discard(request, error_of.status(status)) end
+  for i = 1, batch.size do
+    status, failure = add_to_batch(session, request, list[i], batch.values[i] or nil)
+    if not status then
+      failure.message = ("statement %d of the batch: %s"):format(i, failure.message)
+      return discard(request, failure)
+    end
+    if status ~= 0 then return discard(request, error_of.status(status)) end
+  end
+  return submit(session, waiter, request, batch, nil, options, batch.options, idempotent)
+end
+
+-- ---- all kinds ----
+
+-- Opens a paging state that a user gave; the options with the server's part of it.
+local function open_paging(session, statement, values, options)
+  if type(options.paging_state) ~= "string" then return options end
+  local raw, failure = paging.open(options.paging_state, statement, values, session.version)
+  if not raw then return nil, failure end
+  local copy = {}
+  for name, value in pairs(options) do copy[name] = value end
+  copy.paging_state = raw
+  return copy
+end
+
+-- Gives a failure, or nil and the slot. May wait: for a statement to be prepared, or for room.
+local function send(session, waiter, statement, values, options)
+  if not session.handle then return closed() end
+  if values ~= nil and type(values) ~= "table" then
+    return misuse("values are a table, not a " .. type(values))
+  end
+  if options ~= nil and type(options) ~= "table" then
+    return misuse("options are a table, not a " .. type(options))
+  end
+  if type(statement) == "string" and values then
+    local failure
+    statement, failure = prepared(session, statement, options)
+    if not statement then return failure end
+  end
+  if options and options.paging_state then
+    local failure
+    options, failure = open_paging(session, statement, values, options)
+    if not options then return failure end
+  end
+  if type(statement) == "string" then return send_text(session, waiter, statement, options) end
+  if statement_of.is(statement) then
+    return send_prepared(session, waiter, statement, values, options)
+  end
+  if batch_of.is(statement) then return send_batch(session, waiter, statement, values, options) end
+  return misuse("a statement is text, a prepared statement or a batch, not a " .. type(statement))
+end
+
+--- Runs a statement: text, prepared, or a batch. Text with values is prepared by itself, once. In
+--- a coroutine of cql.run or cql.spawn (in nginx: of a request or timer) it lets others run
+--- meanwhile; elsewhere it blocks.
+---@param statement string|cql.Statement|cql.Batch
+---@param values table? by position, or by name; nil or a hole: unset; cql.null: null
+---@param options cql.Options?
+---@return cql.Rows|cql.View|nil rows an empty table for what gives none
+---@return cql.Error?
+function Session:execute(statement, values, options)
+  local waiter = host.waiter()
+  local failure = send(self, waiter, statement, values, options)
+  if failure then return refuse(failure) end
+  return host.wait(self, waiter)
+end
+
+-- Must something be prepared before this can be sent?
+local function is_unprepared(session, statement, values, options)
+  if type(statement) == "string" then
+    return values and not known(session, statement, options)
+  end
+  if not batch_of.is(statement) then return false end
+  for i = 1, statement.size do
+    local text = statement.statements[i]
+    if type(text) == "string" and statement.values[i] and not known(session, text, options) then
+      return true
+    end
+  end
+  return false
+end
+
+local function send_deferred(session, future, statement, values, options)
+  if future.done then return end
+  local ok, failure, slot = pcall(send, session, future, statement, values, options)
+  if not ok then failure = error_of.driver("INTERNAL", tostring(failure)) end
+  if failure and failure.misuse then failure = error_of.driver("MISUSE", failure.misuse) end
+  if failure then
+    future:complete(nil, failure)
+  elseif not future.done then
+    future.tag = slot
+  end
+end
+
+--- As execute(), without waiting for the answer: gives a future at once. Many may be under way.
+--- Values are read before it returns, unless the statement has to be prepared first; then they
+--- are read when it is.
+---@param statement string|cql.Statement|cql.Batch
+---@param values table?
+---@param options cql.Options?
+---@return cql.Future
+function Session:submit(statement, values, options)
+  local future = future_of.new(self)
+  if is_unprepared(self, statement, values, options) then
+    future.deferred = true
+    host.handle(send_deferred, self, future, statement, values, options)
+    return future
+  end
+  local failure, slot = send(self, future, statement, values, options)
+  if failure and failure.misuse then return refuse(failure) end
+  if failure then
+    future:complete(nil, failure)
+  else
+    future.tag = slot
+  end
+  return future
+end
+
+--- Prepares a statement. Its options hold for each execution that doesn't say otherwise.
+---@param text string
+---@param options cql.Options?
+---@return cql.Statement?, cql.Error?
+function Session:prepare(text, options)
+  if type(text) ~= "string" then error("prepare takes the statement as text", 2) end
+  if not self.handle then return nil, closed() end
+  local statement, failure = prepared(self, text, options)
+  if not statement then return refuse(failure) end
+  return options and statement_of.with(statement, options) or statement
+end
+
+--- A new batch, to be filled by batch:add() and given to execute().
+---@param kind "logged"|"unlogged"|"counter"|nil logged if nil
+---@param options cql.Options?
+---@return cql.Batch
+function Session:batch(kind, options) return batch_of.new(self, kind, options) end
+
+-- The next page of a result: a request of its own, with its own deadline.
+function Session:fetch_page(page)
+  local options = { paging_state = page.raw }
+  for name, value in pairs(page.options or {}) do
+    if name ~= "paging_state" then options[name] = value end
+  end
+  local waiter = host.waiter()
+  local failure
+  if not self.handle then
+    failure = closed()
+  elseif type(page.statement) == "string" then
+    failure = send_text(self, waiter, page.statement, options)
+  else
+    failure = send_prepared(self, waiter, page.statement, page.values or nil, options)
+  end
+  if failure then return nil, failure end
+  return host.wait(self, waiter)
+end
+
+--- Changes the keyspace on all connections. The name is taken as it stands: it is case-sensitive.
+---@param keyspace string
+---@return boolean? true
+---@return cql.Error?
+function Session:use(keyspace)
+  if type(keyspace) ~= "string" then error("use takes the name of a keyspace", 2) end
+  if not self.handle then return nil, closed() end
+  local waiter = host.waiter()
+  local slot = pump.slot(self, waiter, self.mode)
+  local status = C.cql_session_use(self.handle, keyspace, #keyspace, slot)
+  if status ~= 0 then
+    pump.unused(self, slot)
+    return nil, error_of.status(status)
+  end
+  host.submitted(self)
+  local rows, failure = host.wait(self, waiter)
+  if not rows then return nil, failure end
+  self.statements:clear() -- what a statement means depends on the keyspace
+  return true
+end
+
+-- ---- state ----
+
+local metrics_out = ffi.new "cql_metrics_t"
+local METRICS = {
+  "requests", "completed", "timeouts", "retries", "bytes_sent", "bytes_received", "writes",
+  "reads", "connections_opened", "connections_failed", "connections_lost", "unknown_streams",
+  "events_dropped", "in_flight", "queued", "taken", "orphans", "connections", "protocol_version",
+}
+
+--- Counters since the session began, and the state of now.
+---@return table<string, number>?, cql.Error?
+function Session:metrics()
+  if not self.handle then return nil, closed() end
+  local status = C.cql_session_metrics(self.handle, metrics_out)
+  if status < 0 then return nil, error_of.status(status) end
+  local metrics = {}
+  for _, name in ipairs(METRICS) do metrics[name] = tonumber(metrics_out[name]) end
+  return metrics
+end
+
+--- The state in words, for people: nodes, connections, streams. Not for parsing.
+---@return string
+function Session:dump()
+  if not self.handle then return "session: closed\n" end
+  local size = 4096
+  while true do
+    local out = ffi.new("char[?]", size)
+    local length = C.cql_session_dump(self.handle, out, size)
+    if length < 0 then return "session: " .. tostring(error_of.status(length)) .. "\n" end
+    if length < size then return ffi.string(out, length) end
+    size = length + 1
+  end
+end
+
+Session.__tostring = Session.dump
+
+--- Takes nothing new, lets what is under way finish for at most `drain_ms` (5,000 if nil), ends
+--- the rest with the error CLOSED, and frees everything.
+---@param drain_ms integer?
+---@return boolean? true
+---@return cql.Error?
+function Session:close(drain_ms)
+  if not self.handle then return true end
+  local status = C.cql_session_close(self.handle, drain_ms or 5000)
+  if status < 0 then return nil, error_of.status(status) end
+  local waiter = host.waiter()
+  self.closing = self.closing or {}
+  self.closing[#self.closing + 1] = waiter
+  host.submitted(self)
+  host.wait(self, waiter)
+  return true
+end
+
+-- ---- what the pump tells ----
+
+function Session:move() return pump.move(self) end
+function Session:abandon(status) return pump.abandon(self, status) end
+
+function Session:log(level, text)
+  local log = self.log_function
+  local ok, why = true, nil
+  if log then
+    ok, why = host.answer("log", log, level, text)
+  end
+  if not log or not ok then host.report(level, text) end
+  if not ok then host.report("error", "log failed: " .. tostring(why)) end
+end
+
+function Session:on_opened()
+  if C.cql_session_metrics(self.handle, metrics_out) == 0 then
+    self.version = metrics_out.protocol_version
+  end
+end
+
+function Session:on_ready()
+  self:on_opened()
+  if self.connecting then self.connecting:complete(true) end
+end
+
+function Session:on_failed(failure)
+  if self.connecting then self.connecting:complete(nil, failure) end
+end
+
+function Session:on_closed()
+  local handle = self.handle
+  if not handle then return end
+  self.handle = nil
+  host.detach(self)
+  C.cql_session_free(ffi.gc(handle, nil))
+  for _, waiter in ipairs(self.busy) do host.wake(waiter) end
+  for _, waiter in ipairs(self.closing or {}) do host.wake(waiter, true) end
+  self.busy, self.closing = {}, nil
+end
+
+-- ---- connecting ----
+
+-- Completed by READY, FAILED or the deadline, whichever comes first.
+local Gate = {}
+Gate.__index = Gate
+function Gate:complete(value, failure)
+  if self.passed then return end
+  self.passed = true
+  host.wake(self.waiter, value, failure)
+end
+
+local function wait_until_ready(session, timeout_ms)
+  local waiter = host.waiter()
+  session.connecting = setmetatable({ waiter = waiter }, Gate)
+  host.after(timeout_ms, session.connecting)
+  host.submitted(session)
+  local ready, failure = host.wait(session, waiter)
+  session.connecting = nil
+  if ready then return true end
+  local last = session.last_failure
+  return nil, failure or last and last.error and error_of.status(ffi.C.CQL_ENOHOST,
+    ("%s: %s"):format(last.address, last.message)) or error_of.status(ffi.C.CQL_ENOHOST)
+end
+
+local session_of = {}
+
+local function new_session(options, handle)
+  return setmetatable({
+    handle = handle, slots = pump.slots(), busy = {}, preparing = {}, shapes = {},
+    void_cache = {}, statements = statement_of.cache(STATEMENTS_MAX), version = 5,
+    mode = options_of.mode(options), handlers = options.on or {}, log_function = options.log,
+    authenticate = options.authenticate,
+  }, Session)
+end
+
+--- As cql.connect().
+---@return cql.Session?, cql.Error?
+function session_of.connect(options, level)
+  if type(options) ~= "table" then error("connect takes a table of options", level + 1) end
+  local built = config.build(options, level + 1)
+  host.waiter() -- where waiting is a mistake, it says so before anything is opened
+  local out = ffi.new "cql_session_t *[1]"
+  local status = C.cql_session_new(built, out)
+  if status ~= 0 then
+    return nil, error_of.status(status, ffi.string(C.cql_config_error(built)))
+  end
+  local session = new_session(options, ffi.gc(out[0], C.cql_session_free))
+  host.attach(session)
+  local ready, failure = wait_until_ready(session,
+    (options.connect_timeout_ms or 5000) + CONNECT_GRACE_MS)
+  if ready then return session end
+  session:close(0)
+  return nil, failure
+end
+
+return session_of
