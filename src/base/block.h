@@ -47,6 +47,7 @@ static inline cql__block *cql__block_take(cql__pool *pool, size_t capacity) {
   cql__block **idle = &pool->idle[cql__block_small_class(capacity)], *block = *idle;
   if (!block) return cql__block_take_any(pool, capacity);
   *idle = block->next;
+  __builtin_prefetch(block->next); /* the next one taken */
   block->refs = 1;
   pool->live++;
   return block;

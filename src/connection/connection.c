@@ -237,20 +237,17 @@ static int on_own(cql__connection *c, const cql__envelope *envelope) {
   return cql__handshake_answer(c, &response);
 }
 
+enum {
+  ANSWERS = 1 << CQL__ERROR | 1 << CQL__READY | 1 << CQL__AUTHENTICATE | 1 << CQL__SUPPORTED |
+            1 << CQL__RESULT | 1 << CQL__EVENT | 1 << CQL__AUTH_CHALLENGE | 1 << CQL__AUTH_SUCCESS
+};
+
 static int check_header(cql__connection *c, const uint8_t *header) {
   if (!(header[0] & 0x80))
     return cql__connection_fail(c, CQL_EPROTOCOL, "a request, not an answer");
-  switch (header[4]) {
-    case CQL__ERROR:
-    case CQL__READY:
-    case CQL__AUTHENTICATE:
-    case CQL__SUPPORTED:
-    case CQL__RESULT:
-    case CQL__EVENT:
-    case CQL__AUTH_CHALLENGE:
-    case CQL__AUTH_SUCCESS: return 0;
-    default: return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", header[4]);
-  }
+  if (header[4] > CQL__AUTH_SUCCESS || !(ANSWERS >> header[4] & 1))
+    return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", header[4]);
+  return 0;
 }
 
 static int on_envelope(void *user, const cql__envelope *envelope) {

@@ -96,16 +96,20 @@ static int decompress_body(cql__reader *reader, cql__envelope *envelope, cql__bl
   return 0;
 }
 
-static int deliver(cql__reader *reader, const uint8_t *header, size_t size, cql__block *owner) {
-  cql__envelope envelope = {header, header + CQL__HEADER_SIZE, size, owner};
+static int deliver_compressed(cql__reader *reader, cql__envelope *envelope) {
   cql__block *scratch = NULL;
-  if ((header[1] & CQL__FLAG_COMPRESSED) && !reader->framed) {
-    int error = decompress_body(reader, &envelope, &scratch);
-    if (error) return error;
-  }
-  int error = reader->deliver(reader->user, &envelope);
+  int error = decompress_body(reader, envelope, &scratch);
+  if (!error) error = reader->deliver(reader->user, envelope);
   cql__block_unref(scratch);
   return error;
+}
+
+static inline int deliver(cql__reader *reader, const uint8_t *header, size_t size,
+                          cql__block *owner) {
+  cql__envelope envelope = {header, header + CQL__HEADER_SIZE, size, owner};
+  if ((header[1] & CQL__FLAG_COMPRESSED) && !reader->framed)
+    return deliver_compressed(reader, &envelope);
+  return reader->deliver(reader->user, &envelope);
 }
 
 /* The body's length, checked. 0, CQL_EPROTOCOL, or 1: larger than configured. */

@@ -26,7 +26,8 @@ void cql__streams_deinit(cql__streams *streams) {
   cql__streams_init(streams, streams->maximum);
 }
 
-static int add_chunk(cql__streams *streams) {
+/* Kept out of the way of cql__streams_take(), which is inlined where requests are sent. */
+__attribute__((noinline, cold)) static int add_chunk(cql__streams *streams) {
   uint32_t count = streams->chunk_count;
   if (count == CHUNKS_MAX) return -1;
   if ((count & (count - 1)) == 0) { /* the array doubles at 0, 1, 2, 4 .. */

@@ -23,7 +23,7 @@ static void box_clear(cql__outbox *box) {
   for (uint32_t i = 0; i < box->span_count; i++) cql__block_unref(box->spans[i].owner);
   cql__block_unref(box->area);
   box->area = NULL;
-  box->used = box->size = 0;
+  box->used = box->size = box->open = 0;
   box->span_count = 0;
 }
 
@@ -74,6 +74,7 @@ static int box_room(cql__writer *writer, size_t size, uint32_t spans) {
 
 /* `size` bytes of the area, for which there is room. */
 static uint8_t *box_extend(cql__outbox *box, size_t size) {
+  box->open = 0;
   cql__writer_span *last = box->span_count ? &box->spans[box->span_count - 1] : NULL;
   if (last && !last->bytes) {
     last->size += size;
@@ -87,6 +88,7 @@ static uint8_t *box_extend(cql__outbox *box, size_t size) {
 }
 
 static void box_refer(cql__outbox *box, const uint8_t *bytes, size_t size, cql__block *owner) {
+  box->open = 0;
   box->spans[box->span_count++] = (cql__writer_span){bytes, cql__block_ref(owner), 0, size};
   box->size += size;
 }
@@ -123,23 +125,39 @@ static void close_segment(cql__writer *writer) {
   uint32_t crc = cql__crc32_more(cql__crc32_begin(), payload, segment.payload_size);
   cql__segment_tail_encode(crc, box_extend(box, CQL__SEGMENT_TAIL));
   writer->segment_start = NO_SEGMENT;
-  writer->segment_size = 0;
 }
 
-uint8_t *cql__writer_reserve(cql__writer *writer, size_t size) {
-  if (!writer->framed) return box_room(writer, size, 1) ? NULL : box_extend(writer->filling, size);
-  assert(size <= CQL__SEGMENT_MAX);
-  if (writer->segment_start != NO_SEGMENT && writer->segment_size + size > CQL__SEGMENT_MAX)
-    close_segment(writer);
-  size_t head = cql__segment_head_size(writer->lz4);
-  size_t extra = writer->segment_start == NO_SEGMENT ? head : 0;
-  if (box_room(writer, extra + size + CQL__SEGMENT_TAIL, 1)) return NULL;
+/* What cql__writer_reserve() then gives out without coming here. */
+static void open_box(cql__writer *writer) {
+  cql__outbox *box = writer->filling;
+  size_t room = box->area->capacity - box->used;
+  if (writer->framed) {
+    size_t left = CQL__SEGMENT_MAX - writer->segment_size;
+    room = room < CQL__SEGMENT_TAIL ? 0 : room - CQL__SEGMENT_TAIL;
+    if (left < room) room = left;
+  }
+  box->open = room;
+}
+
+uint8_t *cql__writer_reserve_more(cql__writer *writer, size_t size) {
+  size_t extra = 0, tail = 0;
+  if (writer->framed) {
+    assert(size <= CQL__SEGMENT_MAX);
+    if (writer->segment_start != NO_SEGMENT && writer->segment_size + size > CQL__SEGMENT_MAX)
+      close_segment(writer);
+    if (writer->segment_start == NO_SEGMENT) extra = cql__segment_head_size(writer->lz4);
+    tail = CQL__SEGMENT_TAIL;
+  }
+  if (box_room(writer, extra + size + tail, 1)) return NULL;
   if (extra) {
     writer->segment_start = writer->filling->used;
-    box_extend(writer->filling, head);
+    writer->segment_size = 0;
+    box_extend(writer->filling, extra);
   }
   writer->segment_size += size;
-  return box_extend(writer->filling, size);
+  uint8_t *at = box_extend(writer->filling, size);
+  open_box(writer);
+  return at;
 }
 
 /* A parcel as one run of bytes, read from any offset. */

@@ -19,6 +19,7 @@ typedef struct cql__outbox {
   cql__block *area;
   size_t used;                          /* of the area */
   size_t size;                          /* of all spans */
+  size_t open;                          /* so much may simply be put behind the last span */
   cql__writer_span *spans, *spans_heap; /* in order */
   uint32_t span_count, span_capacity;
   cql__writer_span spans_own[2];
@@ -50,9 +51,20 @@ typedef struct cql__parcel {
 void cql__writer_init(cql__writer *writer, cql__pool *pool);
 void cql__writer_deinit(cql__writer *writer);
 
+uint8_t *cql__writer_reserve_more(cql__writer *writer, size_t size);
 /* Room for an envelope of exactly `size` bytes, to be written by the caller at once; for what is
  * not compressed. NULL: no memory, nothing changed. */
-uint8_t *cql__writer_reserve(cql__writer *writer, size_t size);
+static inline uint8_t *cql__writer_reserve(cql__writer *writer, size_t size) {
+  cql__outbox *box = writer->filling;
+  if (size > box->open) return cql__writer_reserve_more(writer, size);
+  uint8_t *at = box->area->data + box->used;
+  box->open -= size;
+  box->used += size;
+  box->size += size;
+  box->spans[box->span_count - 1].size += size;
+  writer->segment_size += size;
+  return at;
+}
 /* Appends an envelope. 0, CQL_ENOMEM (nothing changed). */
 int cql__writer_append(cql__writer *writer, const cql__parcel *parcel);
 
