@@ -131,10 +131,10 @@ static cql__channel *less_busy(cql__channel *a, cql__channel *b) {
 
 cql__channel *cql__cluster_choose(cql__cluster *cluster) {
   cql__channel *current = cluster->current;
-  if (current && current->connection.gathered < CQL__GATHER &&
+  uint32_t count = cluster->serving_count;
+  if (current && (current->connection.gathered < CQL__GATHER || count == 1) &&
       cql__connection_accepts(&current->connection))
     return current;
-  uint32_t count = cluster->serving_count;
   if (count == 0) return NULL;
   uint32_t first = cql__rand_below(cluster->rand, count);
   cql__channel *chosen = cluster->serving[first];

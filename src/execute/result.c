@@ -79,8 +79,9 @@ static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor 
   if ((error = find_shape(request, &head, &result->metadata))) return error;
   result->shown.metadata = &result->metadata->shape;
   result->shown.row_count = result->rows_left = (uint32_t)count;
-  result->shown.paging_state = head.paging_state;
-  result->rows = *body;
+  if (head.paging_state.length >= 0) result->shown.paging_state = head.paging_state;
+  result->rows.next = body->next;
+  result->rows.end = body->end;
   result->rows_start = body->next;
   return 0;
 }
