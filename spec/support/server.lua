@@ -66,7 +66,7 @@ function server.prepared(version, id, markers, columns, metadata_id)
   local out = { u32(4), str(id) }
   if version >= 5 then out[#out + 1] = str(metadata_id or "mid") end
   out[#out + 1] = u32(1) .. u32(#markers)
-  if version >= 4 then out[#out + 1] = u32(1) .. u16(0) end
+  if version >= 4 then out[#out + 1] = #markers == 0 and u32(0) or u32(1) .. u16(0) end
   out[#out + 1] = columns_text(markers)
   if #columns == 0 then return concat(out) .. u32(4) .. u32(0) end
   out[#out + 1] = u32(1) .. u32(#columns) .. columns_text(columns)

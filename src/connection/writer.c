@@ -198,8 +198,10 @@ static int append_sliced(cql__writer *writer, const cql__parcel *parcel) {
   size_t slices = total / CQL__SEGMENT_MAX + 2;
   int copied = writer->lz4 || !parcel->owner;
   size_t overhead = slices * (CQL__SEGMENT_HEAD_LZ4 + CQL__SEGMENT_TAIL);
-  /* Compressing works in place, so the area must hold everything before it shrinks. */
-  size_t room = overhead + CQL__SEGMENT_TAIL + (copied ? total : CQL__SEGMENT_MAX);
+  /* Compressing works in place, so the area must hold everything before it shrinks. Otherwise it
+   * holds the head, and what of the body shares the head's last slice. */
+  size_t held = copied ? total : parcel->head_size + CQL__SEGMENT_MAX;
+  size_t room = overhead + CQL__SEGMENT_TAIL + (held < total ? held : total);
   if (box_room(writer, room, (uint32_t)slices * 2 + 2)) return CQL_ENOMEM;
   close_segment(writer);
   /* The first slice has the head and what fits beside it; the others are cut from the body. */

@@ -32,17 +32,17 @@ static int skips_metadata(const cql_request_t *request, const cql__connection *c
   return connection->version >= 5 || (request->options & CQL_OPTION_SKIP_METADATA) != 0;
 }
 
+static size_t prepare_flags_size(int32_t keyspace_length) {
+  return 4 + (keyspace_length >= 0 ? 2u + (uint32_t)keyspace_length : 0);
+}
+
 /* Sizes of what stands between header and suffix; put_head() writes exactly this much. */
 static size_t head_size(const cql_request_t *request, const cql__connection *connection) {
   size_t size = CQL__HEADER_SIZE;
   int v5 = connection->version >= 5;
   if (request->payload_length >= 0) size += (size_t)request->payload_length;
-  if (request->opcode == CQL__PREPARE) {
-    size += request->prefix_size;
-    if (v5)
-      size += 4 + (request->keyspace_length >= 0 ? 2u + (uint32_t)request->keyspace_length : 0);
-    return size;
-  }
+  if (request->opcode == CQL__PREPARE)
+    return size + request->prefix_size + (v5 ? prepare_flags_size(request->keyspace_length) : 0);
   if (request->opcode == CQL__EXECUTE) {
     const cql_prepared_t *prepared = request->prepared;
     size += 2u + prepared->id_length;
@@ -52,12 +52,6 @@ static size_t head_size(const cql_request_t *request, const cql__connection *con
   }
   return size + 2 + (v5 ? 4 : 1);
 }
-
-static const uint8_t *extra_at(const cql_request_t *request, int32_t skip) {
-  return request->extra ? request->extra->data + (skip > 0 ? skip : 0) : NULL;
-}
-
-static int32_t at_least_0(int32_t length) { return length > 0 ? length : 0; }
 
 static uint8_t *put_header(const cql_request_t *request, const cql__connection *connection,
                            uint16_t stream, size_t body_size, uint8_t *p) {
@@ -69,8 +63,15 @@ static uint8_t *put_header(const cql_request_t *request, const cql__connection *
   p[4] = request->opcode;
   p = cql__put_u32(p + 5, (uint32_t)body_size);
   if (request->payload_length < 0) return p;
-  int32_t before = at_least_0(request->paging_length) + at_least_0(request->keyspace_length);
-  return cql__put_bytes(p, extra_at(request, before), (size_t)request->payload_length);
+  return cql__put_bytes(p, cql__request_payload(request).data, (size_t)request->payload_length);
+}
+
+/* What v5 has behind the text of a PREPARE. */
+static uint8_t *put_prepare_flags(uint8_t *p, cql_slice_t keyspace) {
+  p = cql__put_u32(p, keyspace.length >= 0);
+  if (keyspace.length < 0) return p;
+  p = cql__put_u16(p, (unsigned)keyspace.length);
+  return cql__put_bytes(p, keyspace.data, (size_t)keyspace.length);
 }
 
 static uint8_t *put_head(const cql_request_t *request, const cql__connection *connection,
@@ -79,14 +80,8 @@ static uint8_t *put_head(const cql_request_t *request, const cql__connection *co
   p = put_header(request, connection, stream, body_size, p);
   if (request->opcode != CQL__EXECUTE)
     p = cql__put_bytes(p, request->body->data, request->prefix_size);
-  if (request->opcode == CQL__PREPARE) {
-    if (!v5) return p;
-    p = cql__put_u32(p, request->keyspace_length >= 0);
-    if (request->keyspace_length < 0) return p;
-    p = cql__put_u16(p, (unsigned)request->keyspace_length);
-    return cql__put_bytes(p, extra_at(request, at_least_0(request->paging_length)),
-                          (size_t)request->keyspace_length);
-  }
+  if (request->opcode == CQL__PREPARE)
+    return v5 ? put_prepare_flags(p, cql__request_keyspace(request)) : p;
   if (request->opcode == CQL__EXECUTE) {
     const cql_prepared_t *prepared = request->prepared;
     p = cql__put_bytes(cql__put_u16(p, prepared->id_length), prepared->id, prepared->id_length);
@@ -144,9 +139,18 @@ static int encode(cql_request_t *request, cql__connection *connection, uint16_t 
   return 0;
 }
 
+/* The columns whose id goes out, or that are taken for granted: what the answer is read by. */
+static void hold_columns(cql_request_t *request) {
+  cql__metadata *columns = request->prepared->columns;
+  if (columns == request->columns) return;
+  cql__metadata_unref(request->columns);
+  request->columns = cql__metadata_ref(columns);
+}
+
 static int send_on(cql_request_t *request, cql__connection *connection) {
   int error = check_version(request, connection);
   if (error) return error;
+  if (request->prepared) hold_columns(request);
   int stream = cql__connection_take(connection, request);
   if (stream < 0) return CQL_ENOMEM;
   error = encode(request, connection, (uint16_t)stream);
@@ -220,67 +224,84 @@ void cql__attempt_abandon(cql_request_t *request, int error) {
 
 /* ---- UNPREPARED ---- */
 
-/* Which statement of the request the server has forgotten; NULL: none of them. */
-static cql_prepared_t *find_unprepared(const cql_request_t *request, const cql__result *result) {
+static int has_id(const cql_prepared_t *prepared, cql_slice_t id) {
+  return prepared && prepared->id_length == id.length &&
+         memcmp(prepared->id, id.data, prepared->id_length) == 0;
+}
+
+/* Which statement of the request the server has forgotten, and how often it has been prepared again
+ * for this request; NULL: none of them. */
+static cql_prepared_t *find_unprepared(cql_request_t *request, const cql__result *result,
+                                       uint8_t **count) {
   cql_error_detail_t detail;
   if (cql_result_error(&result->shown, &detail) || detail.unknown_id.length < 0) return NULL;
-  cql_prepared_t **list = request->batch ? (cql_prepared_t **)(void *)request->batch->data : NULL;
-  uint32_t count = request->batch ? request->batch_prepared : request->prepared != NULL;
-  for (uint32_t i = 0; i < count; i++) {
-    cql_prepared_t *prepared = list ? list[i] : request->prepared;
-    if (prepared->id_length == detail.unknown_id.length &&
-        memcmp(prepared->id, detail.unknown_id.data, prepared->id_length) == 0)
-      return prepared;
+  *count = &request->reprepares;
+  if (has_id(request->prepared, detail.unknown_id)) return request->prepared;
+  for (uint32_t i = 0; i < request->batch_prepared; i++) {
+    cql__batch_item *item = &cql__request_items(request)[i];
+    *count = &item->reprepares;
+    if (has_id(item->prepared, detail.unknown_id)) return item->prepared;
   }
   return NULL;
+}
+
+static cql_slice_t text_slice(const char *text) {
+  if (!text) return (cql_slice_t){NULL, CQL_NULL};
+  return (cql_slice_t){(const uint8_t *)text, (int32_t)strlen(text)};
+}
+
+static int append_prepare(cql__connection *connection, const cql_prepared_t *prepared,
+                          uint16_t stream) {
+  cql_slice_t keyspace = text_slice(prepared->keyspace);
+  int v5 = connection->version >= 5;
+  size_t size = 4 + prepared->text_length + (v5 ? prepare_flags_size(keyspace.length) : 0);
+  cql__block *block = cql__block_take(connection->settings->pool, CQL__HEADER_SIZE + size);
+  if (!block) return CQL_ENOMEM;
+  uint8_t *p = block->data;
+  p[0] = connection->version;
+  p[1] = 0;
+  cql__put_u16(p + 2, stream);
+  p[4] = CQL__PREPARE;
+  p = cql__put_u32(p + 5, (uint32_t)size);
+  p = cql__put_u32(p, (uint32_t)prepared->text_length);
+  p = cql__put_bytes(p, prepared->text, prepared->text_length);
+  if (v5) put_prepare_flags(p, keyspace);
+  cql__parcel parcel = {block->data, CQL__HEADER_SIZE + size, NULL, NULL, 0};
+  int error = cql__writer_append(&connection->writer, &parcel);
+  cql__block_unref(block);
+  if (!error) cql__connection_sent(connection, CQL__HEADER_SIZE + size);
+  return error;
 }
 
 static int prepare_again(cql_request_t *request, cql__connection *connection,
                          cql_prepared_t *prepared) {
   int stream = cql__connection_take(connection, request);
-  if (stream < 0) return CQL_EBUSY;
-  int v5 = connection->version >= 5;
-  size_t body_size = 4 + prepared->text_length + (v5 ? 4 : 0);
-  cql__block *block = cql__block_take(request->engine->pool, CQL__HEADER_SIZE + body_size);
-  int error = CQL_ENOMEM;
-  if (block) {
-    uint8_t *p = block->data;
-    p[0] = connection->version;
-    p[1] = 0;
-    cql__put_u16(p + 2, (unsigned)stream);
-    p[4] = CQL__PREPARE;
-    p = cql__put_u32(p + 5, (uint32_t)body_size);
-    p = cql__put_u32(p, (uint32_t)prepared->text_length);
-    p = cql__put_bytes(p, prepared->text, prepared->text_length);
-    if (v5) cql__put_u32(p, 0);
-    cql__parcel parcel = {block->data, CQL__HEADER_SIZE + body_size, NULL, NULL, 0};
-    error = cql__writer_append(&connection->writer, &parcel);
-    cql__block_unref(block);
-  }
+  if (stream < 0) return CQL_ENOMEM;
+  int error = append_prepare(connection, prepared, (uint16_t)stream);
   if (error) {
     cql__connection_unsent(connection, stream);
     return error;
   }
-  cql__connection_sent(connection, body_size);
   request->state = CQL__REQUEST_PREPARING;
   request->stream = (uint16_t)stream;
   request->connection = connection;
   request->preparing = prepared;
-  request->reprepares++;
   request->engine->metrics.retries++;
   request->engine->metrics.in_flight++;
   return 0;
 }
 
-/* Has an UNPREPARED been taken care of? */
+/* An UNPREPARED for which something can be done has been, or the request has ended trying. */
 static int handled_unprepared(cql_request_t *request, cql__connection *connection,
                               const cql__result *result) {
   if (result->shown.error_code != CQL__ERROR_UNPREPARED) return 0;
-  uint32_t limit = CQL__REPREPARES_MAX;
-  if (request->batch) limit *= request->batch_prepared;
-  cql_prepared_t *prepared = find_unprepared(request, result);
-  if (!prepared || request->reprepares >= limit || request->reprepares == UINT8_MAX) return 0;
-  return prepare_again(request, connection, prepared) == 0;
+  uint8_t *count;
+  cql_prepared_t *prepared = find_unprepared(request, result, &count);
+  if (!prepared || *count == CQL__REPREPARES_MAX) return 0;
+  ++*count;
+  int error = prepare_again(request, connection, prepared);
+  if (error) cql__request_finish(request, error, 0, NULL);
+  return 1;
 }
 
 /* The answer to a PREPARE of prepare_again(): then the request itself, on the same connection. */
@@ -352,7 +373,8 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
   cql_request_t *request = waiter;
   cql__engine *engine = request->engine;
   leave_stream(request);
-  int again = (request->options & CQL_OPTION_IDEMPOTENT) || request->opcode == CQL__PREPARE;
+  int again = (request->options & CQL_OPTION_IDEMPOTENT) || request->opcode == CQL__PREPARE ||
+              request->state == CQL__REQUEST_PREPARING; /* UNPREPARED: nothing has happened yet */
   if (again && !engine->closing && request->attempts < CQL__ATTEMPTS_MAX) {
     engine->metrics.retries++;
     wait_in_line(engine, request);

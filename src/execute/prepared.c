@@ -8,6 +8,7 @@ static void prepared_free(cql_prepared_t *prepared) {
   cql__metadata_unref(prepared->parameters);
   cql__metadata_unref(prepared->columns);
   cql__free(prepared->text);
+  cql__free(prepared->keyspace);
   cql__free(prepared->id);
   cql__free(prepared);
 }
@@ -49,8 +50,14 @@ static int decode_columns(cql__engine *engine, cql__cursor *body, cql_slice_t co
   return 0;
 }
 
-int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, const char *text,
-                         size_t text_length, cql_prepared_t **out) {
+static int keep_text(cql_slice_t text, char **out) {
+  if (text.length < 0) return 0;
+  *out = cql__text_copy((const char *)text.data, (size_t)text.length);
+  return *out ? 0 : CQL_ENOMEM;
+}
+
+int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cql_slice_t text,
+                         cql_slice_t keyspace, cql_prepared_t **out) {
   cql_slice_t id = cql__read_short_bytes(body);
   cql_slice_t columns_id = {NULL, 0};
   if (version >= 5) columns_id = cql__read_short_bytes(body);
@@ -65,17 +72,15 @@ int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, co
     cql__shapes_name(&engine->shapes, prepared->parameters);
     error = decode_columns(engine, body, columns_id, prepared);
   }
-  if (!error) {
-    prepared->text = cql__text_copy(text, text_length);
-    prepared->text_length = text_length;
-    prepared->id = cql__malloc((size_t)id.length);
-    prepared->id_length = (uint16_t)id.length;
-    if (!prepared->text || !prepared->id) error = CQL_ENOMEM;
-  }
+  if (!error) error = keep_text(text, &prepared->text);
+  if (!error) error = keep_text(keyspace, &prepared->keyspace);
+  if (!error && !(prepared->id = cql__malloc((size_t)id.length))) error = CQL_ENOMEM;
   if (error) {
     prepared_free(prepared);
     return error;
   }
+  prepared->text_length = (size_t)text.length;
+  prepared->id_length = (uint16_t)id.length;
   memcpy(prepared->id, id.data, (size_t)id.length);
   *out = prepared;
   return 0;

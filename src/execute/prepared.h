@@ -15,15 +15,17 @@ struct cql_prepared_s {
   cql__metadata *columns; /* column_count 0: none are known */
   char *text;
   size_t text_length;
+  char *keyspace; /* named when it was prepared (v5), and so a part of its id; NULL: none */
   uint8_t *id;
   uint16_t id_length;
   uint8_t columns_id_length; /* v5: 0 before any is known */
   uint8_t columns_id[CQL__METADATA_ID_MAX];
 };
 
-/* From a PREPARED body, behind its kind. CQL_ENOMEM, CQL_EMALFORMED. */
-int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, const char *text,
-                         size_t text_length, cql_prepared_t **out);
+/* From a PREPARED body, behind its kind. `keyspace`: length CQL_NULL: none was named. CQL_ENOMEM,
+ * CQL_EMALFORMED. */
+int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cql_slice_t text,
+                         cql_slice_t keyspace, cql_prepared_t **out);
 /* It was prepared again: takes over what the answer says. CQL_EPREPARED: it has another id. */
 int cql__prepared_renew(cql__engine *engine, int version, cql__cursor *body,
                         cql_prepared_t *prepared);

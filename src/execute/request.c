@@ -65,13 +65,15 @@ static void drop_content(cql_request_t *request) {
   cql__block_unref(request->body);
   cql__block_unref(request->extra);
   cql_prepared_unref(request->prepared);
+  cql__metadata_unref(request->columns);
   if (request->batch) {
-    cql_prepared_t **list = (cql_prepared_t **)(void *)request->batch->data;
-    for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(list[i]);
+    const cql__batch_item *items = cql__request_items(request);
+    for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(items[i].prepared);
     cql__block_unref(request->batch);
   }
   request->body = request->extra = request->batch = NULL;
   request->prepared = request->preparing = NULL;
+  request->columns = NULL;
   request->connection = NULL;
 }
 
@@ -172,8 +174,9 @@ int cql_request_execute(cql_request_t *request, cql_prepared_t *prepared) {
 
 /* ---- values ---- */
 
-/* Are these `count` values of exactly `size` bytes? Counts unset ones. */
+/* Are these `count` values of exactly `size` bytes? Tells whether any is unset. */
 static int check_encoded(const uint8_t *encoded, size_t size, uint32_t count, int *has_unset) {
+  if (count > UINT16_MAX) return CQL_ETOOBIG;
   cql__cursor c = cql__cursor_of(encoded, size);
   for (uint32_t i = 0; i < count; i++) {
     int32_t length = cql__read_i32(&c);
@@ -204,8 +207,8 @@ int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size
       (request->opcode != CQL__QUERY && request->opcode != CQL__EXECUTE))
     return CQL_EINVAL;
   (void)flags; /* what it says is found anyway while the lengths are checked */
-  int has_unset = 0;
-  if (check_encoded(encoded, size, count, &has_unset)) return CQL_EINVAL;
+  int has_unset = 0, error = check_encoded(encoded, size, count, &has_unset);
+  if (error) return error;
   uint32_t more = missing(request->prepared, count);
   if ((uint64_t)count + more > UINT16_MAX) return CQL_ETOOBIG;
   size_t room = 2 + size + (size_t)more * 4;
@@ -227,6 +230,11 @@ static int check_value(cql_slice_t value) {
   return value.length < CQL_UNSET || (value.length > 0 && !value.data) ? CQL_EINVAL : 0;
 }
 
+static int check_name(cql_slice_t name) {
+  return name.length < 0 || name.length > UINT16_MAX || (name.length > 0 && !name.data) ? CQL_EINVAL
+                                                                                        : 0;
+}
+
 static uint8_t *put_value(cql_request_t *request, uint8_t *p, cql_slice_t value) {
   p = cql__put_u32(p, (uint32_t)value.length);
   if (value.length == CQL_UNSET) request->has_unset = 1;
@@ -243,7 +251,7 @@ static int bind_slices(cql_request_t *request, const cql_slice_t *names, const c
     if (check_value(values[i])) return CQL_EINVAL;
     room += 4 + (values[i].length > 0 ? (uint64_t)values[i].length : 0);
     if (!names) continue;
-    if (names[i].length < 0 || names[i].length > UINT16_MAX) return CQL_EINVAL;
+    if (check_name(names[i])) return CQL_EINVAL;
     room += 2 + (uint64_t)names[i].length;
   }
   if (room > CQL__BODY_MAX) return CQL_ETOOBIG;
@@ -294,10 +302,9 @@ int cql_request_batch(cql_request_t *request, int type) {
 static int batch_add(cql_request_t *request, int kind, const uint8_t *head, size_t head_size,
                      const cql_prepared_t *prepared, const uint8_t *encoded, size_t size,
                      uint32_t count) {
-  if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
   if (request->batch_count == UINT16_MAX) return CQL_ETOOBIG;
-  int has_unset = 0;
-  if (check_encoded(encoded, size, count, &has_unset)) return CQL_EINVAL;
+  int has_unset = 0, error = check_encoded(encoded, size, count, &has_unset);
+  if (error) return error;
   uint32_t more = missing(prepared, count);
   if ((uint64_t)count + more > UINT16_MAX) return CQL_ETOOBIG;
   size_t length_size = kind == 0 ? 4 : 2;
@@ -318,13 +325,14 @@ static int batch_add(cql_request_t *request, int kind, const uint8_t *head, size
 int cql_batch_add_query(cql_request_t *request, const char *text, size_t length,
                         const uint8_t *encoded, size_t size, uint32_t count, uint32_t flags) {
   (void)flags;
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
   if (length > INT32_MAX) return CQL_ETOOBIG;
   return batch_add(request, 0, (const uint8_t *)text, length, NULL, encoded, size, count);
 }
 
 static int batch_room(cql_request_t *request) {
-  size_t used = request->batch_prepared * sizeof(cql_prepared_t *);
-  size_t needed = used + sizeof(cql_prepared_t *);
+  size_t used = request->batch_prepared * sizeof(cql__batch_item);
+  size_t needed = used + sizeof(cql__batch_item);
   cql__block *batch = request->batch;
   if (batch && batch->capacity >= needed) return 0;
   batch = batch ? cql__block_grow(batch, used, needed * 2)
@@ -337,12 +345,13 @@ static int batch_room(cql_request_t *request) {
 int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
                            size_t size, uint32_t count, uint32_t flags) {
   (void)flags;
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
   if (batch_room(request)) return CQL_ENOMEM;
   int error =
       batch_add(request, 1, prepared->id, prepared->id_length, prepared, encoded, size, count);
   if (error) return error;
-  cql_prepared_t **list = (cql_prepared_t **)(void *)request->batch->data;
-  list[request->batch_prepared++] = cql_prepared_ref(prepared);
+  cql__request_items(request)[request->batch_prepared++] =
+      (cql__batch_item){cql_prepared_ref(prepared), 0};
   return 0;
 }
 
@@ -356,13 +365,22 @@ void cql_options_init(cql_options_t *options) {
   options->payload.length = CQL_NULL;
 }
 
+/* A bytes map and nothing behind it: a server can't tell where a broken one ends. */
+static int is_payload(cql_slice_t payload) {
+  if (payload.length > 0 && !payload.data) return 0;
+  cql__cursor c = cql__cursor_of(payload.data, (size_t)payload.length);
+  cql__read_bytes_map(&c);
+  return !c.broken && cql__cursor_left(&c) == 0;
+}
+
 static int check_options(const cql_options_t *options) {
   int serial = options->serial_consistency;
   return options->consistency < -1 || options->consistency > CQL_LOCAL_ONE || serial < -1 ||
          (serial >= 0 && serial != CQL_SERIAL && serial != CQL_LOCAL_SERIAL) ||
          options->page_size < -1 || options->timeout_ms < 0 ||
          ((options->flags & CQL_OPTION_TIMESTAMP) && options->timestamp < 0) ||
-         options->keyspace.length > UINT16_MAX;
+         options->keyspace.length > UINT16_MAX ||
+         (options->payload.length >= 0 && !is_payload(options->payload));
 }
 
 static size_t length_of(cql_slice_t slice) { return slice.length > 0 ? (size_t)slice.length : 0; }
@@ -395,6 +413,26 @@ int cql_request_options(cql_request_t *request, const cql_options_t *options) {
   return 0;
 }
 
+static cql_slice_t extra_slice(const cql_request_t *request, int32_t skip, int32_t length) {
+  if (length < 0) return (cql_slice_t){NULL, CQL_NULL};
+  return (cql_slice_t){length ? request->extra->data + skip : NULL, length};
+}
+
+static int32_t at_least_0(int32_t length) { return length > 0 ? length : 0; }
+
+cql_slice_t cql__request_paging(const cql_request_t *request) {
+  return extra_slice(request, 0, request->paging_length);
+}
+
+cql_slice_t cql__request_keyspace(const cql_request_t *request) {
+  return extra_slice(request, at_least_0(request->paging_length), request->keyspace_length);
+}
+
+cql_slice_t cql__request_payload(const cql_request_t *request) {
+  int32_t skip = at_least_0(request->paging_length) + at_least_0(request->keyspace_length);
+  return extra_slice(request, skip, request->payload_length);
+}
+
 /* Later than every other of this session, and near the clock, which is read once between flush,
  * step and poll: a read costs as much as encoding a request. */
 static int64_t next_timestamp(cql__engine *engine) {
@@ -419,10 +457,10 @@ int cql__request_seal(cql_request_t *request) {
     int error = bind_slices(request, NULL, NULL, 0);
     if (error) return error;
   }
-  size_t paging = request->paging_length > 0 ? (size_t)request->paging_length : 0;
-  size_t keyspace = request->keyspace_length > 0 ? (size_t)request->keyspace_length : 0;
-  uint8_t *start = cql__request_extend(request, 4 + 4 + paging + 2 + 8 + 2 + keyspace + 4);
-  if (!start) return extend_error(request, paging + keyspace);
+  cql_slice_t paging = cql__request_paging(request), keyspace = cql__request_keyspace(request);
+  size_t room = 4 + 4 + length_of(paging) + 2 + 8 + 2 + length_of(keyspace) + 4;
+  uint8_t *start = cql__request_extend(request, room);
+  if (!start) return extend_error(request, room);
   uint8_t *p = start;
   int batch = request->opcode == CQL__BATCH;
   if (batch) cql__put_u16(request->body->data + 1, request->batch_count);
@@ -430,10 +468,9 @@ int cql__request_seal(cql_request_t *request) {
     request->query_flags |= CQL__QUERY_PAGE_SIZE;
     p = cql__put_u32(p, (uint32_t)request->page_size);
   }
-  if (!batch && request->paging_length >= 0) {
+  if (!batch && paging.length >= 0) {
     request->query_flags |= CQL__QUERY_PAGING_STATE;
-    p = cql__put_u32(p, (uint32_t)paging);
-    p = cql__put_bytes(p, request->extra ? request->extra->data : NULL, paging);
+    p = cql__put_bytes(cql__put_u32(p, (uint32_t)paging.length), paging.data, length_of(paging));
   }
   if (request->serial_consistency) {
     request->query_flags |= CQL__QUERY_SERIAL;
@@ -445,10 +482,10 @@ int cql__request_seal(cql_request_t *request) {
       request->timestamp = next_timestamp(request->engine);
     p = cql__put_u64(p, (uint64_t)request->timestamp);
   }
-  if (request->keyspace_length >= 0 && request->opcode != CQL__EXECUTE) {
+  if (keyspace.length >= 0 && request->opcode != CQL__EXECUTE) { /* there the id implies it */
     request->query_flags |= CQL__QUERY_KEYSPACE;
-    p = cql__put_u16(p, (unsigned)keyspace);
-    p = cql__put_bytes(p, request->extra ? request->extra->data + paging : NULL, keyspace);
+    p = cql__put_bytes(cql__put_u16(p, (unsigned)keyspace.length), keyspace.data,
+                       length_of(keyspace));
   }
   if (request->options & CQL_OPTION_NOW_IN_SECONDS) {
     request->query_flags |= CQL__QUERY_NOW;

@@ -23,6 +23,12 @@ enum {
   CQL__REQUEST_DONE
 };
 
+/* A prepared statement of a batch. */
+typedef struct cql__batch_item {
+  cql_prepared_t *prepared; /* referenced */
+  uint8_t reprepares;
+} cql__batch_item;
+
 struct cql_request_s {
   cql__list link;
   cql__timer timer;
@@ -35,7 +41,6 @@ struct cql_request_s {
   uint8_t reprepares;
   uint8_t has_unset;
   uint8_t bound;
-  uint8_t batch_type;
   uint8_t use; /* a USE of the session's: see session/use.c */
   uint16_t consistency;
   uint16_t serial_consistency; /* 0: none */
@@ -50,13 +55,16 @@ struct cql_request_s {
   cql__connection *connection; /* while it holds a stream */
   const char *address;         /* of the node that it was sent to last; NULL: not yet */
   cql_prepared_t *prepared;    /* EXECUTE */
+  cql__metadata *columns;      /* EXECUTE: those whose id was sent, referenced; an answer without
+                                  metadata means these, whatever the statement's are by then */
   cql_prepared_t *preparing;   /* which one is being prepared again; borrowed */
   cql__block *body;
-  cql__block *batch; /* cql_prepared_t *[], referenced; NULL: none */
+  cql__block *batch; /* cql__batch_item[]; NULL: none */
   cql__block *extra; /* copies of paging state, keyspace, payload */
   uint32_t prefix_size, body_size;
   uint32_t batch_prepared;                                /* how many in `batch` */
-  int32_t paging_length, keyspace_length, payload_length; /* in `extra`, in this order */
+  int32_t paging_length, keyspace_length, payload_length; /* in `extra`, in this order; negative:
+                                                             there is none */
   /* when DONE */
   int32_t status, server_code;
   cql_result_t *result;
@@ -69,6 +77,14 @@ uint8_t *cql__request_extend(cql_request_t *request, size_t size);
 int cql__request_seal(cql_request_t *request);
 /* It is complete: into engine->done. From any state but FREE and DONE; it holds no stream. */
 void cql__request_finish(cql_request_t *request, int status, int server_code, cql_result_t *result);
+/* The prepared statements of a batch, batch_prepared of them. */
+static inline cql__batch_item *cql__request_items(const cql_request_t *request) {
+  return (cql__batch_item *)(void *)request->batch->data;
+}
+/* What options named, where it was copied to; length CQL_NULL: nothing. */
+cql_slice_t cql__request_paging(const cql_request_t *request);
+cql_slice_t cql__request_keyspace(const cql_request_t *request);
+cql_slice_t cql__request_payload(const cql_request_t *request);
 /* Gives the slot back. */
 void cql__request_release(cql_request_t *request);
 /* For every slot in use, also those that are done. */

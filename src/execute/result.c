@@ -48,7 +48,7 @@ static cql__result *result_new(const cql_request_t *request, const cql__connecti
 static int find_shape(cql_request_t *request, const cql__rows_head *head, cql__metadata **out) {
   cql__engine *engine = request->engine;
   cql_prepared_t *prepared = request->prepared;
-  cql__metadata *known = prepared ? prepared->columns : NULL;
+  cql__metadata *known = request->columns;
   if (head->specs.length < 0) {
     if (!known || known->shape.column_count != head->column_count) return CQL_EMALFORMED;
     *out = cql__metadata_ref(known);
@@ -67,8 +67,7 @@ static int find_shape(cql_request_t *request, const cql__rows_head *head, cql__m
 
 static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
   cql__rows_head head;
-  const cql_prepared_t *prepared = request->prepared;
-  int error = cql__rows_head_decode(body, prepared ? prepared->columns : NULL, &head);
+  int error = cql__rows_head_decode(body, request->columns, &head);
   if (error) return error;
   int32_t count = cql__read_i32(body);
   /* A cell is 4 bytes at least; rows without columns have none to count. */
@@ -88,16 +87,16 @@ static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor 
 
 static int decode_prepared(cql_request_t *request, int version, cql__result *result,
                            cql__cursor *body) {
-  if (request->opcode != CQL__PREPARE) return CQL_EMALFORMED;
-  const char *text = (const char *)request->body->data + 4;
-  return cql__prepared_decode(request->engine, version, body, text, request->prefix_size - 4,
+  cql_slice_t text = {request->body->data + 4, (int32_t)request->prefix_size - 4};
+  return cql__prepared_decode(request->engine, version, body, text, cql__request_keyspace(request),
                               &result->prepared);
 }
 
 static int decode_result(cql_request_t *request, int version, cql__result *result,
                          cql__cursor *body) {
   result->shown.kind = cql__read_i32(body);
-  if (body->broken) return CQL_EMALFORMED;
+  int answers_prepare = result->shown.kind == CQL_RESULT_PREPARED;
+  if (body->broken || answers_prepare != (request->opcode == CQL__PREPARE)) return CQL_EMALFORMED;
   switch (result->shown.kind) {
     case CQL_RESULT_VOID: return 0;
     case CQL_RESULT_ROWS: return decode_rows(request, result, body);
@@ -142,7 +141,7 @@ static int is_plain_void(const cql__envelope *envelope) {
 int cql__result_decode(cql_request_t *request, const cql__connection *connection,
                        const cql__envelope *envelope, cql__result **out) {
   *out = NULL;
-  if (is_plain_void(envelope)) return 0;
+  if (is_plain_void(envelope) && request->opcode != CQL__PREPARE) return 0;
   cql__cursor body;
   cql__result *result = result_new(request, connection, envelope, &body);
   if (!result) return CQL_ENOMEM;
