@@ -1,0 +1,162 @@
+--- Values bound to the markers of a prepared statement, encoded straight into a buffer.
+--
+-- Code is generated for each statement, so that LuaJIT compiles it: the markers one after the
+-- other, in pieces of CHUNK, for a longer run than some 40 is more than it compiles in one trace.
+local C = require("cql.ffi").C
+local descriptor = require "cql.types.descriptor"
+local encode = require "cql.types.encode"
+local nearest = require "cql.nearest"
+local nulls = require "cql.null"
+
+local unset = nulls.unset
+
+local CHUNK = 16
+local NULL, UNSET = C.CQL_NULL, C.CQL_UNSET
+local FLAG_UNSET = 1 -- CQL_FLAG_UNSET, a macro
+
+local binder = {}
+
+---@class cql.Binder
+---@field count integer markers
+---@field names string[]
+---@field types string[] as CQL writes them
+local Binder = {}
+Binder.__index = Binder
+
+-- ---- code ----
+
+-- A value that isn't there: null or unset. Returns flags, or nil and what is wrong.
+local function put_absent(buffer, value, unset_length, is_key)
+  local is_unset = value == nil or rawequal(value, unset)
+  if is_key then
+    return nil, is_unset and "a part of the partition key needs a value"
+      or "a part of the partition key can't be null"
+  end
+  local length = is_unset and unset_length or NULL
+  buffer:put_i32(length)
+  return length == UNSET and FLAG_UNSET or 0
+end
+
+local MARKER = [[
+  value = values[%s]
+  if is_absent(value) then
+    local flag, wrong = put_absent(buffer, value, unset_length, %s)
+    if not flag then return nil, wrong, nil, %d end
+    if flag ~= 0 then flags = flag end
+  else
+    problem, path = put_sized(buffer, value, encoders[%d])
+    if problem then return nil, problem, path, %d end
+  end]]
+
+local PIECE = [[
+local encoders, is_absent, put_absent, put_sized = ...
+return function(buffer, values, unset_length)
+  local flags, value, problem, path = 0, nil, nil, nil
+%s
+  return flags
+end]]
+
+-- Functions for the markers in order, their values under `key(i)`.
+local function pieces(self, key)
+  local list = {}
+  for first = 1, self.count, CHUNK do
+    local code = {}
+    for i = first, math.min(first + CHUNK - 1, self.count) do
+      code[#code + 1] = MARKER:format(key(i), tostring(self.is_key[i] or false), i, i, i)
+    end
+    local load_piece = assert(loadstring(PIECE:format(table.concat(code, "\n")), "=cql.binder"))
+    list[#list + 1] = load_piece(self.encoders, encode.is_absent, put_absent, encode.put_sized)
+  end
+  return list
+end
+
+-- ---- which values ----
+
+local function quote(name) return ('"%s"'):format(tostring(name)) end
+
+local function is_named(self, values)
+  if values[1] ~= nil then return false end
+  for key in pairs(values) do
+    if type(key) == "string" and (key ~= "n" or self.known.n) then return true end
+  end
+  return false
+end
+
+local function check_names(self, values)
+  for key in pairs(values) do
+    if not self.known[key] then
+      local likely = type(key) == "string" and nearest(key, self.names)
+      return ("the statement has no marker named %s%s"):format(quote(key), likely
+        and ("; did you mean %s?"):format(quote(likely)) or "")
+    end
+  end
+  return nil
+end
+
+local function check_positions(self, values)
+  local given = math.max(values.n or 0, #values)
+  if given <= self.count and values[self.count + 1] == nil then
+    if given == 0 then return nil end
+    -- Names beside positions would be lost without a word.
+    local stray = next(values, values[1] ~= nil and #values or nil)
+    if type(stray) ~= "string" or stray == "n" then return nil end
+    return ("values are given both by position and by name (%s)"):format(quote(stray))
+  end
+  return ("the statement has %d markers, and %d values were given"):format(self.count,
+    math.max(given, self.count + 1))
+end
+
+-- ---- binders ----
+
+local function describe(self, problem, path, i)
+  return ("%s%s: %s"):format(self.names[i], path or "", problem)
+end
+
+--- Appends all values to `buffer` as cql_bind_encoded() wants them, and leaves it as it was when
+--- something is wrong.
+--- `values` is an array by the markers' order, or a table by their names; what is missing or nil
+--- is unset, and null where the protocol has no unset.
+---@param buffer cql.Buffer
+---@param values table?
+---@param version integer of the protocol
+---@return integer? count, integer|string flags or a message
+function Binder:encode(buffer, values, version)
+  values = values or {}
+  local named = is_named(self, values)
+  local wrong
+  if named then wrong = check_names(self, values) else wrong = check_positions(self, values) end
+  if wrong then return nil, wrong end
+  local start, flags = buffer.size, 0
+  local list = named and self.by_name or self.by_position
+  local unset_length = version >= 4 and UNSET or NULL
+  for i = 1, #list do
+    local flag, problem, path, marker = list[i](buffer, values, unset_length)
+    if not flag then
+      buffer.size = start
+      return nil, describe(self, problem, path, marker)
+    end
+    if flag ~= 0 then flags = flag end
+  end
+  return self.count, flags
+end
+
+--- What encodes the values of a prepared statement. Everything it needs of `metadata` is copied.
+---@param metadata ffi.cdata* const cql_metadata_t *, of cql_prepared_parameters()
+---@return cql.Binder
+function binder.new(metadata)
+  local self = setmetatable({ count = metadata.column_count, names = {}, types = {}, encoders = {},
+    known = {}, is_key = {} }, Binder)
+  for i = 1, self.count do
+    local column = metadata.columns[i - 1]
+    local type = descriptor.copy(column.type)
+    self.names[i], self.types[i] = descriptor.string_of(column.name), type.text
+    self.known[self.names[i]] = true
+    self.encoders[i] = encode.compile(type)
+  end
+  for i = 0, metadata.key_count - 1 do self.is_key[metadata.key_indexes[i] + 1] = true end
+  self.by_position = pieces(self, tostring)
+  self.by_name = pieces(self, function(i) return ("%q"):format(self.names[i]) end)
+  return self
+end
+
+return binder
