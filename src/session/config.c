@@ -33,6 +33,7 @@ static const choice verifications[] = {{"full", CQL__VERIFY_FULL},
                                        {"chain", CQL__VERIFY_CHAIN},
                                        {"none", CQL__VERIFY_NONE},
                                        {NULL, 0}};
+static const choice versions[] = {{"0", 0}, {"3", 3}, {"4", 4}, {"5", 5}, {NULL, 0}};
 static const choice tls_versions[] = {{"1.2", 12}, {"1.3", 13}, {NULL, 0}};
 
 typedef struct option {
@@ -62,7 +63,7 @@ static const option options[] = {
     TEXT_OPTION(keyspace),
     TEXT_OPTION(username),
     SECRET_OPTION(password),
-    NUMBER_OPTION(protocol_version, 0, 0, 5),
+    CHOICE_OPTION(protocol_version, 0, versions),
     NUMBER_OPTION(protocol_version_min, 3, 3, 5),
     CHOICE_OPTION(compression, 0, compressions),
     NUMBER_OPTION(compression_min, 512, 0, 131071),

@@ -231,7 +231,6 @@ static void on_drained(cql__timer *timer);
 
 int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t **out) {
   *out = NULL;
-  if (config->protocol_version && config->protocol_version < CQL__VERSION_MIN) return CQL_EOPTION;
   cql_session_t *session = cql__zalloc(sizeof *session);
   if (!session) return CQL_ENOMEM;
   cql__engine *engine = &session->engine;

@@ -1,0 +1,227 @@
+-- Options by name: their bounds, what is said of those that are wrong, and that docs/options.md
+-- lists all of them with the defaults that they have.
+local ffi = require "ffi"
+local unit = require "spec.support.unit"
+
+local C = unit.C
+
+unit.cdef("config", [[
+  typedef struct cql__config_mirror { /* src/session/config.h: cql_config_s */
+    char *contact_points;
+    int64_t port;
+    char *keyspace;
+    char *username, *password;
+    int64_t protocol_version;
+    int64_t protocol_version_min;
+    int64_t compression;
+    int64_t compression_min;
+    int64_t consistency, serial_consistency;
+    int64_t page_size;
+    int64_t request_timeout_ms, connect_timeout_ms, resolve_timeout_ms, question_timeout_ms;
+    int64_t heartbeat_ms, heartbeat_timeout_ms;
+    int64_t reconnect_min_ms, reconnect_max_ms;
+    int64_t connect_retry;
+    int64_t connections_per_node;
+    int64_t requests_max, streams_max, frame_size_max;
+    int64_t server_timestamps;
+    int64_t throw_on_overload;
+    int64_t ask_authenticate;
+    char *application_name, *application_version, *client_id;
+    int64_t tls, tls_verify, tls_min_version;
+    char *tls_ca, *tls_cert, *tls_key, *tls_key_password, *tls_name, *tls_sni;
+    int64_t tcp_nodelay, tcp_keepalive, send_buffer, receive_buffer;
+    char *local_address;
+    char error[320];
+  } cql__config_mirror;
+]])
+
+local function new() return ffi.gc(C.cql_config_new(), C.cql_config_free) end
+local function why(config) return ffi.string(C.cql_config_error(config)) end
+
+local function set(config, name, value)
+  local result = C.cql_config_set(config, name, value)
+  if result == 0 then return true end
+  assert.equal(C.CQL_EOPTION, result)
+  return nil, why(config)
+end
+
+local function get(config, name)
+  local value = ffi.cast("cql__config_mirror *", config)[name]
+  if type(value) == "cdata" and ffi.istype("int64_t", value) then return tonumber(value) end
+  return value ~= nil and ffi.string(value) or nil
+end
+
+local function names()
+  local list = {}
+  while C.cql_config_option(#list) ~= nil do
+    list[#list + 1] = ffi.string(C.cql_config_option(#list))
+  end
+  return list
+end
+
+-- What an option takes, in its own words: they are the end of the sentence that refuses nonsense.
+local function takes(name)
+  local config = new()
+  local ok, text = set(config, name, "n o n s e n s e")
+  if ok then return "text" end
+  return assert(text:match("^" .. name .. ' can\'t be "n o n s e n s e"; it takes (.+)$'), text)
+end
+
+describe("options", function()
+  it("take what they say, and nothing beside it", function()
+    local seen = 0
+    for _, name in ipairs(names()) do
+      local config, wanted = new(), takes(name)
+      local low, high = wanted:match "^a whole number from (%-?%d+) to (%d+)$"
+      seen = seen + 1
+      if low then
+        for _, good in ipairs { low, high } do
+          assert(set(config, name, good))
+          assert.equal(tonumber(good), get(config, name))
+          assert.equal("", why(config))
+        end
+        for _, bad in ipairs { tostring(low - 1), ("%d"):format(high + 1), "", "x", low .. "x",
+          "1.5", "99999999999999999999", "-99999999999999999999", "0x10" } do
+          assert(not set(config, name, bad), name .. " took " .. bad)
+          assert.equal(tonumber(high), get(config, name)) -- as before
+        end
+      elseif wanted == "true or false" then
+        for text, number in pairs { ["true"] = 1, ["false"] = 0, ["1"] = 1, ["0"] = 0 } do
+          assert(set(config, name, text))
+          assert.equal(number, get(config, name))
+        end
+        for _, bad in ipairs { "", "yes", "2", "TRUE " } do assert(not set(config, name, bad)) end
+      elseif wanted:find "^one of" then
+        for choice in wanted:sub(8):gmatch "%S+" do
+          assert(set(config, name, choice))
+          assert(set(config, name, choice:upper()))
+        end
+        for _, bad in ipairs { "", "x", "one of", " " } do
+          assert(not set(config, name, bad))
+        end
+      else
+        assert(set(config, name, "some text"))
+        assert.equal("some text", get(config, name))
+        assert(set(config, name, ""))
+        assert.equal("", get(config, name))
+      end
+    end
+    assert(seen > 40)
+  end)
+
+  it("are numbers as the protocol has them where they have names", function()
+    local config = new()
+    for name, number in pairs { any = 0, one = 1, two = 2, three = 3, quorum = 4, all = 5,
+      local_quorum = 6, each_quorum = 7, serial = 8, local_serial = 9, local_one = 10 } do
+      assert(set(config, "consistency", name))
+      assert.equal(number, get(config, "consistency"))
+    end
+    assert(not set(config, "serial_consistency", "quorum"))
+    for _, bad in ipairs { "1", "2", "6" } do assert(not set(config, "protocol_version", bad)) end
+  end)
+
+  it("that are misspelt bring the nearest name to mind", function()
+    local config = new()
+    for misspelt, meant in pairs { contact_point = "contact_points", Port = "port",
+      requst_timeout_ms = "request_timeout_ms", request_timeout = "request_timeout_ms",
+      tls_verfy = "tls_verify", heartbeat_timeout = "heartbeat_timeout_ms",
+      ["stream-max"] = "streams_max" } do
+      local _, text = set(config, misspelt, "1")
+      assert.equal(('unknown option "%s"; did you mean "%s"?'):format(misspelt, meant), text)
+    end
+    local _, text = set(config, ("x"):rep(5000), "1") -- cut, not overrun
+    assert(#text < 160 and text:find('did you mean "', 1, true))
+    assert(not set(config, "", "1"))
+  end)
+
+  it("leave the reason of the last failure, and none of a success", function()
+    local config = new()
+    assert.equal("", why(config))
+    assert(not set(config, "port", "0"))
+    assert.equal('port can\'t be "0"; it takes a whole number from 1 to 65535', why(config))
+    assert(set(config, "port", "1"))
+    assert.equal("", why(config))
+    local _, text = set(config, "port", ("9"):rep(5000))
+    assert(#text < 160)
+  end)
+
+  it("never fail half: with no memory the text is as before", function()
+    local config = new()
+    assert(set(config, "keyspace", "first"))
+    C.cql__mem_fail(1, 0)
+    assert.equal(C.CQL_ENOMEM, C.cql_config_set(config, "keyspace", "second"))
+    assert.equal("first", get(config, "keyspace"))
+    assert.equal(0, C.cql_config_set(config, "keyspace", "second"))
+    C.cql__mem_fail(1, 0)
+    assert.equal(nil, C.cql_config_new())
+    C.cql__mem_fail(0, 0)
+  end)
+
+  it("need a name and a value", function()
+    local config = new()
+    assert.equal(C.CQL_EINVAL, C.cql_config_set(config, nil, "1"))
+    assert.equal(C.CQL_EINVAL, C.cql_config_set(config, "port", nil))
+    C.cql_config_free(nil)
+  end)
+end)
+
+-- ---- the page ----
+
+-- { { name, default, what it takes } ... } of the tables in docs/options.md.
+local function documented()
+  local list = {}
+  for line in io.lines "docs/options.md" do
+    local name, default, what = line:match "^| `([%w_]+)` |%s*([^|]-)%s*|%s*([^|]-)%s*|$"
+    if name then list[#list + 1] = { name = name, default = default, what = what } end
+  end
+  return list
+end
+
+local CHOICES = { consistency = { [6] = "local_quorum" },
+  serial_consistency = { [9] = "local_serial" }, compression = { [0] = "none" },
+  tls_verify = { [2] = "full" }, tls_min_version = { [12] = "1.2" } }
+
+local function default_of(config, name)
+  local value, wanted = get(config, name), takes(name)
+  if wanted == "text" then
+    assert.equal(nil, value)
+    return ""
+  end
+  if wanted == "true or false" then return value == 1 and "true" or "false" end
+  return CHOICES[name] and CHOICES[name][value] or ("%d"):format(value)
+end
+
+-- "1 to 65535", "true, false", "`a`, `b`" or a description of the text.
+local function described(name)
+  local wanted = takes(name)
+  local low, high = wanted:match "^a whole number from (%-?%d+) to (%d+)$"
+  if low then return ("%s to %s"):format(low, high) end
+  if wanted == "true or false" then return "true, false" end
+  local choices = wanted:match "^one of (.+)$"
+  return choices and (choices:gsub("%s+", ", "))
+end
+
+describe("docs/options.md", function()
+  it("lists every option once", function()
+    local listed = {}
+    for _, option in ipairs(documented()) do listed[#listed + 1] = option.name end
+    local all = names()
+    table.sort(all)
+    table.sort(listed)
+    assert.same(all, listed)
+  end)
+
+  it("has their defaults and bounds", function()
+    local config = new()
+    for _, option in ipairs(documented()) do
+      local default = default_of(config, option.name)
+      assert.equal(option.name .. ": " .. default,
+        option.name .. ": " .. option.default:gsub("`", ""))
+      local wanted = described(option.name)
+      if wanted then
+        assert(option.what:sub(1, #wanted) == wanted,
+          ("%s takes %s, and the page says %s"):format(option.name, wanted, option.what))
+      end
+    end
+  end)
+end)
