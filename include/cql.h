@@ -196,7 +196,7 @@ typedef struct cql_metadata_s {
 
 /* One cell, taken apart. length: CQL_NULL, or the bytes of the value (0: empty).
  * boolean, tinyint .. bigint, counter, timestamp (ms), time (ns), date (days since 1970): integer;
- * float, double: real; everything else: bytes, which live as long as the result. */
+ * float, double: real, every NaN the same; else: bytes, which live as long as the result. */
 typedef struct cql_cell_s {
   union {
     int64_t integer;

@@ -2,7 +2,13 @@
 #ifndef CQL_WIRE_VALUES_H
 #define CQL_WIRE_VALUES_H
 
+#include <math.h>
+
 #include "wire/cursor.h"
+
+/* Every NaN as one: the other bits of a NaN would be taken for a value of another type by whoever
+ * keeps numbers and pointers in the same 64 bits, as LuaJIT does, and a peer chooses them. */
+static inline double cql__one_nan(double real) { return real == real ? real : (double)NAN; }
 
 /* A value that isn't null, of a scalar or any other kind. 0, CQL_EMALFORMED: a length that the
  * kind doesn't have. Inline: it is the inner loop of every page. */
@@ -25,7 +31,9 @@ static inline int cql__cell_read(int kind, const uint8_t *bytes, int32_t length,
     case CQL_DOUBLE: {
       if (length != 8) return length == 0 ? 0 : CQL_EMALFORMED;
       uint64_t bits = cql__get_u64(bytes);
-      memcpy(&out->as.real, &bits, 8);
+      double real;
+      memcpy(&real, &bits, 8);
+      out->as.real = cql__one_nan(real);
       return 0;
     }
     case CQL_FLOAT: {
@@ -33,7 +41,7 @@ static inline int cql__cell_read(int kind, const uint8_t *bytes, int32_t length,
       uint32_t bits = cql__get_u32(bytes);
       float real;
       memcpy(&real, &bits, 4);
-      out->as.real = (double)real;
+      out->as.real = cql__one_nan((double)real);
       return 0;
     }
     case CQL_BOOLEAN:

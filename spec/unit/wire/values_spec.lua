@@ -98,6 +98,19 @@ describe("cells", function()
     assert.is_true(value ~= value)
   end)
 
+  -- LuaJIT takes a double whose first 13 bits are set for a value of another type, so the bits of a
+  -- NaN must not be the peer's choice.
+  it("know one NaN, whatever bits were sent", function()
+    for _, sent in ipairs { "ffffffffffffffff", "fffc000012345678", "7ff0000000000001" } do
+      local _, cell = decode("double", unhex(sent))
+      assert.equal(0x7ff8000000000000LL, cell.as.integer)
+    end
+    for _, sent in ipairs { "ffffffff", "ffc12345", "7f800001" } do
+      local _, cell = decode("float", unhex(sent))
+      assert.equal(0x7ff8000000000000LL, cell.as.integer)
+    end
+  end)
+
   it("are null under any negative length", function()
     for _, case in ipairs(GOLDEN) do
       for _, length in ipairs { -1, -2, -2147483648 } do
