@@ -6,17 +6,6 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RECYCLE 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RECYCLE 0
-#endif
-#endif
-#ifndef RECYCLE
-#define RECYCLE 1
-#endif
-
 /* Powers of two of what fits, header apart, but for one class that holds a whole v5 segment. */
 static const size_t class_capacity[CQL__BLOCK_CLASSES] = {96,
                                                           224,
@@ -98,13 +87,13 @@ cql__block *cql__block_grow(cql__block *block, size_t used, size_t capacity) {
 void cql__block_release(cql__block *block) {
   cql__pool *pool = block->pool;
   pool->live--;
-  if (RECYCLE && block->size_class < CQL__BLOCK_SMALL_CLASSES && !pool->retired) {
+  if (CQL__BLOCK_RECYCLE && block->size_class < CQL__BLOCK_SMALL_CLASSES && !pool->retired) {
     block->next = pool->idle[block->size_class];
     pool->idle[block->size_class] = block;
     return;
   }
   int large = block->capacity >= CQL__BLOCK_LARGE;
-  if (!RECYCLE || pool->retired || block->size_class == CQL__BLOCK_CLASSES ||
+  if (!CQL__BLOCK_RECYCLE || pool->retired || block->size_class == CQL__BLOCK_CLASSES ||
       (large && pool->idle_large + block->capacity > CQL__IDLE_LARGE_MAX)) {
     cql__free(block);
     if (pool->retired && pool->live == 0) cql__free(pool);

@@ -9,6 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define CQL__BLOCK_RECYCLE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CQL__BLOCK_RECYCLE 0
+#endif
+#endif
+#ifndef CQL__BLOCK_RECYCLE
+#define CQL__BLOCK_RECYCLE 1
+#endif
+
 enum {
   CQL__BLOCK_CLASSES = 18,
   CQL__BLOCK_SMALL_CLASSES = 6, /* 128 bytes and its doubles, with the header */
@@ -60,6 +71,10 @@ static inline cql__block *cql__block_ref(cql__block *block) {
   return block;
 }
 void cql__block_release(cql__block *block);
+/* May its only holder keep it for the next use, instead of taking another? */
+static inline int cql__block_may_stay(const cql__block *block) {
+  return CQL__BLOCK_RECYCLE && block && block->refs == 1 && block->size_class < 2;
+}
 static inline void cql__block_unref(cql__block *block) {
   if (block && --block->refs == 0) cql__block_release(block);
 }

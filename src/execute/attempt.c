@@ -44,9 +44,7 @@ static size_t head_size(const cql_request_t *request, const cql__connection *con
   if (request->opcode == CQL__PREPARE)
     return size + request->prefix_size + (v5 ? prepare_flags_size(request->keyspace_length) : 0);
   if (request->opcode == CQL__EXECUTE) {
-    const cql_prepared_t *prepared = request->prepared;
-    size += 2u + prepared->id_length;
-    if (v5) size += 2u + prepared->columns_id_length;
+    size += cql__prepared_ids_size(request->prepared, connection->version);
   } else {
     size += request->prefix_size;
   }
@@ -83,11 +81,8 @@ static uint8_t *put_head(const cql_request_t *request, const cql__connection *co
   if (request->opcode == CQL__PREPARE)
     return v5 ? put_prepare_flags(p, cql__request_keyspace(request)) : p;
   if (request->opcode == CQL__EXECUTE) {
-    const cql_prepared_t *prepared = request->prepared;
-    p = cql__put_bytes(cql__put_u16(p, prepared->id_length), prepared->id, prepared->id_length);
-    if (v5)
-      p = cql__put_bytes(cql__put_u16(p, prepared->columns_id_length), prepared->columns_id,
-                         prepared->columns_id_length);
+    size_t size = cql__prepared_ids_size(request->prepared, connection->version);
+    p = cql__put_bytes(p, request->prepared->ids, size);
   }
   p = cql__put_u16(p, request->consistency);
   uint32_t flags = request->query_flags;
@@ -226,7 +221,7 @@ void cql__attempt_abandon(cql_request_t *request, int error) {
 
 static int has_id(const cql_prepared_t *prepared, cql_slice_t id) {
   return prepared && prepared->id_length == id.length &&
-         memcmp(prepared->id, id.data, prepared->id_length) == 0;
+         memcmp(cql__prepared_id(prepared), id.data, prepared->id_length) == 0;
 }
 
 /* Which statement of the request the server has forgotten, and how often it has been prepared again
@@ -385,16 +380,27 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
 
 /* ---- all of them ---- */
 
+static void stamp_deadlines(cql__engine *engine) {
+  uint64_t now = cql__link_now(engine->link);
+  cql__timer *last = NULL;
+  uint32_t last_timeout = 0;
+  while (!cql__list_empty(&engine->fresh)) {
+    cql__timer *timer = cql__container(engine->fresh.next, cql__timer, link);
+    uint32_t timeout = cql__container(timer, cql_request_t, timer)->timeout_ms;
+    cql__list_remove(&timer->link);
+    if (last && timeout == last_timeout) {
+      cql__timer_join(timer, last);
+    } else {
+      cql__timer_set(&engine->wheel, timer, now + timeout);
+    }
+    last = timer;
+    last_timeout = timeout;
+  }
+}
+
 void cql__engine_flush(cql__engine *engine) {
   engine->clock_read = 0;
-  if (!cql__list_empty(&engine->fresh)) {
-    uint64_t now = cql__link_now(engine->link);
-    while (!cql__list_empty(&engine->fresh)) {
-      cql__timer *timer = cql__container(engine->fresh.next, cql__timer, link);
-      const cql_request_t *request = cql__container(timer, cql_request_t, timer);
-      cql__timer_set(&engine->wheel, timer, now + request->timeout_ms);
-    }
-  }
+  if (!cql__list_empty(&engine->fresh)) stamp_deadlines(engine);
   while (!cql__list_empty(&engine->dirty))
     cql__connection_flush(cql__container(engine->dirty.next, cql__connection, dirty));
   cql__cluster_turn(&engine->cluster);

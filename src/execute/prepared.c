@@ -9,7 +9,7 @@ static void prepared_free(cql_prepared_t *prepared) {
   cql__metadata_unref(prepared->columns);
   cql__free(prepared->text);
   cql__free(prepared->keyspace);
-  cql__free(prepared->id);
+  cql__free(prepared->ids);
   cql__free(prepared);
 }
 
@@ -30,7 +30,8 @@ void cql__prepared_change(cql_prepared_t *prepared, cql__metadata *columns, cql_
   }
   if (id.length < 0 || id.length > CQL__METADATA_ID_MAX) return;
   prepared->columns_id_length = (uint8_t)id.length;
-  if (id.length) memcpy(prepared->columns_id, id.data, (size_t)id.length);
+  uint8_t *p = prepared->ids + 2 + prepared->id_length;
+  cql__put_bytes(cql__put_u16(p, (unsigned)id.length), id.data, (size_t)id.length);
 }
 
 /* What a PREPARED body says of its columns. */
@@ -56,6 +57,15 @@ static int keep_text(cql_slice_t text, char **out) {
   return *out ? 0 : CQL_ENOMEM;
 }
 
+/* Room is kept for that of the columns. */
+static int keep_id(cql_slice_t id, cql_prepared_t *prepared) {
+  prepared->ids = cql__malloc(2 + (size_t)id.length + 2 + CQL__METADATA_ID_MAX);
+  if (!prepared->ids) return CQL_ENOMEM;
+  prepared->id_length = (uint16_t)id.length;
+  cql__put_bytes(cql__put_u16(prepared->ids, prepared->id_length), id.data, (size_t)id.length);
+  return 0;
+}
+
 int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cql_slice_t text,
                          cql_slice_t keyspace, cql_prepared_t **out) {
   cql_slice_t id = cql__read_short_bytes(body);
@@ -66,22 +76,21 @@ int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cq
   cql_prepared_t *prepared = cql__zalloc(sizeof *prepared);
   if (!prepared) return CQL_ENOMEM;
   prepared->refs = 1;
-  int error =
-      cql__metadata_decode_bind(body, version, &prepared->parameters, &prepared->parameter_flags);
+  prepared->text_length = (size_t)text.length;
+  int error = keep_id(id, prepared);
+  if (!error) error = keep_text(text, &prepared->text);
+  if (!error) error = keep_text(keyspace, &prepared->keyspace);
+  if (!error)
+    error =
+        cql__metadata_decode_bind(body, version, &prepared->parameters, &prepared->parameter_flags);
   if (!error) {
     cql__shapes_name(&engine->shapes, prepared->parameters);
     error = decode_columns(engine, body, columns_id, prepared);
   }
-  if (!error) error = keep_text(text, &prepared->text);
-  if (!error) error = keep_text(keyspace, &prepared->keyspace);
-  if (!error && !(prepared->id = cql__malloc((size_t)id.length))) error = CQL_ENOMEM;
   if (error) {
     prepared_free(prepared);
     return error;
   }
-  prepared->text_length = (size_t)text.length;
-  prepared->id_length = (uint16_t)id.length;
-  memcpy(prepared->id, id.data, (size_t)id.length);
   *out = prepared;
   return 0;
 }
@@ -92,7 +101,8 @@ int cql__prepared_renew(cql__engine *engine, int version, cql__cursor *body,
   cql_slice_t columns_id = {NULL, 0};
   if (version >= 5) columns_id = cql__read_short_bytes(body);
   if (body->broken || columns_id.length > CQL__METADATA_ID_MAX) return CQL_EMALFORMED;
-  if (id.length != prepared->id_length || memcmp(id.data, prepared->id, (size_t)id.length))
+  if (id.length != prepared->id_length ||
+      memcmp(id.data, cql__prepared_id(prepared), (size_t)id.length))
     return CQL_EPREPARED;
   cql__metadata *parameters;
   uint32_t flags;
@@ -115,5 +125,5 @@ void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out) {
 }
 
 void cql_prepared_id(const cql_prepared_t *prepared, cql_slice_t *out) {
-  *out = (cql_slice_t){prepared->id, prepared->id_length};
+  *out = (cql_slice_t){cql__prepared_id(prepared), prepared->id_length};
 }

@@ -16,11 +16,19 @@ struct cql_prepared_s {
   char *text;
   size_t text_length;
   char *keyspace; /* named when it was prepared (v5), and so a part of its id; NULL: none */
-  uint8_t *id;
+  uint8_t *ids;   /* as EXECUTE has them: [short bytes] id, [short bytes] columns_id (v5) */
   uint16_t id_length;
   uint8_t columns_id_length; /* v5: 0 before any is known */
-  uint8_t columns_id[CQL__METADATA_ID_MAX];
 };
+
+static inline const uint8_t *cql__prepared_id(const cql_prepared_t *prepared) {
+  return prepared->ids + 2;
+}
+/* How much of `ids` an EXECUTE of that version has. */
+static inline size_t cql__prepared_ids_size(const cql_prepared_t *prepared, int version) {
+  size_t size = 2u + prepared->id_length;
+  return version >= 5 ? size + 2u + prepared->columns_id_length : size;
+}
 
 /* From a PREPARED body, behind its kind. `keyspace`: length CQL_NULL: none was named. CQL_ENOMEM,
  * CQL_EMALFORMED. */

@@ -44,7 +44,7 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   if (!engine->free_requests && add_chunk(engine)) return NULL;
   cql_request_t *request = engine->free_requests;
   engine->free_requests = request->next_free;
-  assert(request->state == CQL__REQUEST_FREE && !request->body && !request->result);
+  assert(request->state == CQL__REQUEST_FREE && !request->result);
   engine->metrics.taken++;
   request->state = CQL__REQUEST_TAKEN;
   request->opcode = request->attempts = request->reprepares = 0;
@@ -61,8 +61,12 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   return request;
 }
 
+/* A small body stays with its slot. */
 static void drop_content(cql_request_t *request) {
-  cql__block_unref(request->body);
+  if (!cql__block_may_stay(request->body)) {
+    cql__block_unref(request->body);
+    request->body = NULL;
+  }
   cql__block_unref(request->extra);
   cql_prepared_unref(request->prepared);
   cql__metadata_unref(request->columns);
@@ -71,7 +75,7 @@ static void drop_content(cql_request_t *request) {
     for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(items[i].prepared);
     cql__block_unref(request->batch);
   }
-  request->body = request->extra = request->batch = NULL;
+  request->extra = request->batch = NULL;
   request->prepared = request->preparing = NULL;
   request->columns = NULL;
   request->connection = NULL;
@@ -116,6 +120,7 @@ void cql__engine_free_requests(cql__engine *engine) {
       cql_request_t *request = &engine->chunks->requests[i];
       if (request->state == CQL__REQUEST_DONE && request->result) cql_result_free(request->result);
       drop_content(request);
+      cql__block_unref(request->body);
     }
     cql__free(engine->chunks);
     engine->chunks = next;
@@ -125,20 +130,26 @@ void cql__engine_free_requests(cql__engine *engine) {
 
 /* ---- the body ---- */
 
-uint8_t *cql__request_extend(cql_request_t *request, size_t size) {
+__attribute__((noinline)) static cql__block *more_body(cql_request_t *request, size_t size) {
   size_t needed = request->body_size + size;
   if (size > CQL__BODY_MAX || needed > CQL__BODY_MAX) return NULL;
   cql__block *body = request->body;
-  if (!body) {
-    body = cql__block_take(request->engine->pool, needed);
-  } else if (body->capacity < needed) {
-    size_t doubled = body->capacity * 2;
-    body = cql__block_grow(body, request->body_size, doubled > needed ? doubled : needed);
+  if (!body) return request->body = cql__block_take(request->engine->pool, needed);
+  size_t doubled = body->capacity * 2;
+  if (doubled > CQL__BODY_MAX) doubled = CQL__BODY_MAX;
+  body = cql__block_grow(body, request->body_size, doubled > needed ? doubled : needed);
+  if (body) request->body = body;
+  return body;
+}
+
+uint8_t *cql__request_extend(cql_request_t *request, size_t size) {
+  cql__block *body = request->body;
+  if (!body || body->capacity - request->body_size < size) {
+    body = more_body(request, size);
+    if (!body) return NULL;
   }
-  if (!body) return NULL;
-  request->body = body;
   uint8_t *at = body->data + request->body_size;
-  request->body_size = (uint32_t)needed;
+  request->body_size += (uint32_t)size;
   return at;
 }
 
@@ -347,8 +358,8 @@ int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, con
   (void)flags;
   if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
   if (batch_room(request)) return CQL_ENOMEM;
-  int error =
-      batch_add(request, 1, prepared->id, prepared->id_length, prepared, encoded, size, count);
+  int error = batch_add(request, 1, cql__prepared_id(prepared), prepared->id_length, prepared,
+                        encoded, size, count);
   if (error) return error;
   cql__request_items(request)[request->batch_prepared++] =
       (cql__batch_item){cql_prepared_ref(prepared), 0};
@@ -375,10 +386,10 @@ static int is_payload(cql_slice_t payload) {
 
 static int check_options(const cql_options_t *options) {
   int serial = options->serial_consistency;
-  return options->consistency < -1 || options->consistency > CQL_LOCAL_ONE || serial < -1 ||
-         (serial >= 0 && serial != CQL_SERIAL && serial != CQL_LOCAL_SERIAL) ||
+  if (serial != -1 && serial != CQL_SERIAL && serial != CQL_LOCAL_SERIAL) return CQL_EINVAL;
+  if ((options->flags & CQL_OPTION_TIMESTAMP) && options->timestamp < 0) return CQL_EINVAL;
+  return options->consistency < -1 || options->consistency > CQL_LOCAL_ONE ||
          options->page_size < -1 || options->timeout_ms < 0 ||
-         ((options->flags & CQL_OPTION_TIMESTAMP) && options->timestamp < 0) ||
          options->keyspace.length > UINT16_MAX ||
          (options->payload.length >= 0 && !is_payload(options->payload));
 }

@@ -65,23 +65,40 @@ static int find_shape(cql_request_t *request, const cql__rows_head *head, cql__m
   return 0;
 }
 
-static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
+/* The usual answer, and nothing else in its head: rows of the shape that is known. */
+static int is_known_shape(const cql__metadata *known, const cql__cursor *body) {
+  return known && cql__cursor_left(body) >= 8 &&
+         cql__get_u32(body->next) == CQL__ROWS_NO_METADATA &&
+         cql__get_u32(body->next + 4) == known->shape.column_count;
+}
+
+static int read_head(cql_request_t *request, cql__result *result, cql__cursor *body) {
+  cql__metadata *known = request->columns;
+  if (is_known_shape(known, body)) {
+    body->next += 8;
+    result->metadata = cql__metadata_ref(known);
+    return 0;
+  }
   cql__rows_head head;
-  int error = cql__rows_head_decode(body, request->columns, &head);
+  int error = cql__rows_head_decode(body, known, &head);
+  if (!error) error = find_shape(request, &head, &result->metadata);
+  if (!error) result->shown.paging_state = head.paging_state;
+  return error;
+}
+
+static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
+  int error = read_head(request, result, body);
   if (error) return error;
+  const cql_metadata_t *shape = result->shown.metadata = &result->metadata->shape;
   int32_t count = cql__read_i32(body);
   /* A cell is 4 bytes at least; rows without columns have none to count. */
   if (body->broken || count < 0 ||
-      (uint64_t)(uint32_t)count * head.column_count * 4 > cql__cursor_left(body) ||
-      (head.column_count == 0 && count > 0))
+      (uint64_t)(uint32_t)count * shape->column_count * 4 > cql__cursor_left(body) ||
+      (shape->column_count == 0 && count > 0))
     return CQL_EMALFORMED;
-  if ((error = find_shape(request, &head, &result->metadata))) return error;
-  result->shown.metadata = &result->metadata->shape;
   result->shown.row_count = result->rows_left = (uint32_t)count;
-  if (head.paging_state.length >= 0) result->shown.paging_state = head.paging_state;
-  result->rows.next = body->next;
+  result->rows.next = result->rows_start = body->next;
   result->rows.end = body->end;
-  result->rows_start = body->next;
   return 0;
 }
 

@@ -42,10 +42,11 @@ static int begins_with(const cql__cursor *c, const cql__metadata *known, int32_t
 int cql__rows_head_decode(cql__cursor *c, const cql__metadata *known, cql__rows_head *out) {
   const cql_slice_t none = {NULL, CQL_NULL};
   *out = (cql__rows_head){.paging_state = none, .metadata_id = none, .specs = none};
-  out->flags = cql__read_i32(c);
-  int32_t count = cql__read_i32(c);
-  if (c->broken || count < 0) return CQL_EMALFORMED;
-  out->column_count = (uint32_t)count;
+  const uint8_t *start = cql__read_raw(c, 8);
+  if (!start) return CQL_EMALFORMED;
+  out->flags = (int32_t)cql__get_u32(start);
+  out->column_count = cql__get_u32(start + 4);
+  if (out->column_count > INT32_MAX) return CQL_EMALFORMED;
   if (out->flags & CQL__ROWS_MORE) out->paging_state = cql__read_bytes(c);
   if (out->flags & CQL__ROWS_CHANGED) out->metadata_id = cql__read_short_bytes(c);
   if (c->broken) return CQL_EMALFORMED;
