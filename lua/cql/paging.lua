@@ -32,7 +32,7 @@ local function checksum(statement, values, version)
   add(ffi.cast("const uint8_t *", text), #text)
   if type(statement) == "table" and statement.binder then
     local buffer = buffer_of.new()
-    if statement.binder:encode(buffer, values or {}, version) then add(buffer.ptr, buffer.size) end
+    if statement.binder:encode(buffer, values or {}, version) then add(buffer.data, buffer.size) end
   end
   hash = tonumber(hash)
   local low, high = hash % 65536, math.floor(hash / 65536)

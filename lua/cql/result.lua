@@ -203,14 +203,14 @@ local function shape_of(session, metadata, mode)
   local shape = known[id]
   if not shape then
     shape = rows_of.shape(metadata, mode)
-    shape.cells = ffi.new("cql_cell_t[?]", math.max(1, CELLS_ROWS * shape.column_count))
+    shape.cells = rows_of.cells(shape, CELLS_ROWS)
     shape.cache = {}
     known[id] = shape
   end
   return shape
 end
 
-local function malformed() return nil, error_of.status(ffi.C.CQL_EMALFORMED) end
+local function malformed(why) return nil, error_of.status(ffi.C.CQL_EMALFORMED, why) end
 
 local function decode_rows(session, done, slot)
   local c = done.result
@@ -221,7 +221,8 @@ local function decode_rows(session, done, slot)
   while at <= count do
     local got = C.cql_result_cells(c, CELLS_ROWS, cells)
     if got <= 0 then return malformed() end
-    shape.build(cells, got, rows, at)
+    local built, why = shape.build(cells, got, rows, at)
+    if not built then return malformed(why) end
     at = at + got
   end
   setmetatable(rows, meta_of(shape.cache, done, shape))
@@ -334,12 +335,19 @@ function View:close()
   if not self.result then return end
   C.cql_result_free(ffi.gc(self.result, nil))
   self.result = nil
+  if self.reader then self.reader:fill(nil, 0) end
 end
 
+--- The bytes of a column of the row that the loop is at, as they were sent and not copied: pointer
+--- and length, until the loop goes on; nil for null, and for columns that hold no bytes.
+---@param column string|integer
+---@return ffi.cdata*? bytes, integer? length
+function View:slice(column) return self.reader:slice(column) end
+
 local function view_start(state)
-  local shape = state.view.shape
-  state.row = rows_of.view(shape)
-  state.cells = ffi.new("cql_cell_t[?]", math.max(1, CELLS_ROWS * shape.column_count))
+  local view = state.view
+  view.reader = rows_of.view(view.shape)
+  state.cells = rows_of.cells(view.shape, CELLS_ROWS)
 end
 
 -- Takes the place of the page that was read: it has its own memory, and perhaps other columns.
@@ -377,9 +385,9 @@ local function iterate_view(state)
       return nil
     end
   end
-  state.view.row = state.row
-  state.row:fill(state.cells, state.at)
-  return state.row
+  local reader = state.view.reader
+  reader:fill(state.cells, state.at)
+  return reader.row
 end
 
 --- All rows of this page and of those after it. The row that the loop gets is one object, filled

@@ -79,7 +79,7 @@ local NO_VALUES = {}
 
 -- The values of a prepared statement, in the buffer. Their number and flags; or nil, a failure.
 local function encode(session, statement, values)
-  buffer:clear()
+  buffer:reset()
   local count, flags = statement.binder:encode(buffer, values or NO_VALUES, session.version)
   if count then return count, flags end
   return nil, error_of.driver("VALUE", flags)
@@ -94,7 +94,7 @@ local function send_prepared(session, waiter, statement, values, options)
   C.cql_request_execute(request, statement.handle)
   local count, flags = encode(session, statement, values)
   if not count then return discard(request, flags) end
-  local status = C.cql_bind_encoded(request, buffer.ptr, buffer.size, count, flags)
+  local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
   if status ~= 0 then return discard(request, error_of.status(status)) end
   return submit(session, waiter, request, statement, values, options, statement.options)
 end
@@ -155,7 +155,7 @@ local function add_to_batch(session, request, statement, values)
   end
   local count, flags = encode(session, statement, values)
   if not count then return nil, flags end
-  return C.cql_batch_add_prepared(request, statement.handle, buffer.ptr, buffer.size, count, flags)
+  return C.cql_batch_add_prepared(request, statement.handle, buffer.data, buffer.size, count, flags)
 end
 
 -- Which statements the batch consists of, those of text with values prepared.
