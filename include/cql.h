@@ -56,7 +56,9 @@ extern "C" {
   XX(ECLUSTER, -22, "the node belongs to another cluster than the nodes seen before")              \
   XX(EIO, -23, "the operating system refused a call; see the event's message")                     \
   XX(ECANCELLED, -24, "the request was cancelled by its host")                                     \
-  XX(EVALUE, -25, "a value does not fit its CQL type")
+  XX(EVALUE, -25, "a value does not fit its CQL type")                                             \
+  XX(ENOPASSWORD, -26, "the server wants a password; set username and password")                   \
+  XX(EMECHANISM, -27, "the server wants more than a password; answer CQL_ASK_AUTHENTICATE")
 
 enum {
 #define CQL_ERROR_ENUM(name, number, text) CQL_##name = (number),
@@ -303,7 +305,7 @@ typedef struct cql_metrics_s {
   uint64_t connections_opened;
   uint64_t connections_failed;
   uint64_t connections_lost;
-  uint64_t unknown_streams; /* answers that nobody waited for */
+  uint64_t unknown_streams; /* answers and events that nobody waited for */
   uint64_t events_dropped;
   uint32_t in_flight;        /* on a connection */
   uint32_t queued;           /* waiting for one */

@@ -81,8 +81,14 @@ end
 -- ---- time ----
 
 function Peer:now() return tonumber(C.cql__sim_now(self.sim)) end
+-- self.room: so many bytes may be written to each socket in each step.
 function Peer:step(times)
-  for _ = 1, times or 1 do C.cql__sim_step(self.sim, self.session) end
+  for _ = 1, times or 1 do
+    for socket = 0, self.room and self:sockets() - 1 or -1 do
+      C.cql__sim_room(self.sim, socket, self.room)
+    end
+    C.cql__sim_step(self.sim, self.session)
+  end
 end
 -- Lets time pass while the host sleeps, then steps once.
 function Peer:advance(ms)
@@ -111,6 +117,15 @@ end
 -- ---- sockets ----
 
 function Peer:sockets() return C.cql__sim_count(self.sim) end
+-- The peer accepts a socket (the newest), of which no read brings more than self.read_max bytes.
+function Peer:accept(socket)
+  self.socket = socket or self:sockets() - 1
+  C.cql__sim_accept(self.sim, self.socket)
+  if self.read_max then C.cql__sim_split(self.sim, self.socket, self.read_max) end
+  return self.socket
+end
+function Peer:refuse(socket) C.cql__sim_refuse(self.sim, socket or self:sockets() - 1) end
+function Peer:reset(socket) C.cql__sim_reset(self.sim, socket or self.socket) end
 function Peer:address(socket) return ffi.string(C.cql__sim_address(self.sim, socket)) end
 function Peer:is_closed(socket) return C.cql__sim_is_closed(self.sim, socket) ~= 0 end
 function Peer:open_sockets()
@@ -171,7 +186,8 @@ end
 -- What the session asked on a socket: a list of { version, flags, stream, opcode, body }.
 function Peer:requests(socket)
   local wire = self:wire(socket)
-  wire.raw = wire.raw .. self:sent(socket)
+  local fresh = self:sent(socket)
+  wire.raw, wire.quiet = wire.raw .. fresh, fresh == ""
   unframe(wire)
   local list = {}
   for request in function() return cut(wire) end do list[#list + 1] = request end
@@ -223,23 +239,32 @@ HANDSHAKE[OPCODE.QUERY] = function(self, request, socket)
   self:answer(request.stream, "RESULT", body, nil, socket)
 end
 
--- Answers what is asked on a socket, by self.handshake[opcode] where a spec put a function there;
--- how many there were.
+-- Answers what is asked on a socket, by self.handshake[opcode] where a spec put a function there.
+-- A function that gives true is content with the ordinary answer.
 function Peer:shake(socket)
-  local list = self:requests(socket)
-  for _, request in ipairs(list) do
-    local answer = self.handshake[request.opcode] or HANDSHAKE[request.opcode]
-    assert(answer, "this is no handshake")(self, request, socket)
+  for _, request in ipairs(self:requests(socket)) do
+    local own, usual = self.handshake[request.opcode], HANDSHAKE[request.opcode]
+    if not own or own(self, request, socket or self.socket) then
+      assert(usual, "this is no handshake")(self, request, socket)
+    end
   end
-  return #list
+end
+
+-- Goes through a handshake until there is silence.
+function Peer:finish(socket)
+  local silent = 0
+  repeat
+    self:step()
+    self:shake(socket)
+    local quiet = self:wire(socket).quiet and C.cql__sim_ready(self.sim) == 0
+    silent = quiet and silent + 1 or 0
+  until silent == 2
 end
 
 -- Accepts a socket (the newest) and goes through its handshake; returns its number.
 function Peer:serve(socket)
-  socket = socket or self:sockets() - 1
-  C.cql__sim_accept(self.sim, socket)
-  self.socket = socket
-  repeat self:step() until self:shake(socket) == 0 and C.cql__sim_ready(self.sim) == 0
+  socket = self:accept(socket)
+  self:finish(socket)
   return socket
 end
 

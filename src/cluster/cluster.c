@@ -66,6 +66,33 @@ static void retry_after(cql__channel *channel, uint64_t delay_ms) {
   cql__timer_set(settings->wheel, &channel->retry, cql__link_now(settings->link) + delay_ms);
 }
 
+/* Waiting won't mend these: the password, the keyspace, or the node itself must change. */
+static int is_final(int error) {
+  switch (error) {
+    case CQL_EAUTH:
+    case CQL_ENOPASSWORD:
+    case CQL_EMECHANISM:
+    case CQL_EKEYSPACE:
+    case CQL_ECLUSTER:
+    case CQL_EVERSION:
+    case CQL_ETOOBIG: return 1;
+    default: return 0;
+  }
+}
+
+/* Not the node that was meant, or not one that we can talk to: asked again at the slowest pace. */
+static int is_refused(int error) { return error == CQL_ECLUSTER || error == CQL_EVERSION; }
+
+static void open_failed(cql__channel *channel, int error, const char *why) {
+  cql__node *node = channel->node;
+  cql__cluster *cluster = node->cluster;
+  channel->failures++;
+  retry_after(channel, backoff(cluster, is_refused(error) ? UINT32_MAX : channel->failures));
+  channel->last_error = error;
+  cluster->settings->metrics->connections_failed++;
+  cluster->events->failed(cluster->user, node, error, why);
+}
+
 static void open_channel(cql__channel *channel) {
   cql__node *node = channel->node;
   cql__cluster *cluster = node->cluster;
@@ -76,10 +103,7 @@ static void open_channel(cql__channel *channel) {
   }
   int error = cql__connection_open(&channel->connection, &node->address);
   if (error) {
-    retry_after(channel, backoff(cluster, ++channel->failures));
-    node->last_error = error;
-    cluster->settings->metrics->connections_failed++;
-    cluster->events->failed(cluster->user, node, error, "the socket could not be opened");
+    open_failed(channel, error, "the socket could not be opened");
     return;
   }
   channel->handshake = 1;
@@ -117,8 +141,26 @@ int cql__cluster_add(cql__cluster *cluster, const cql__address *address) {
     return CQL_ENOMEM;
   }
   cluster->nodes[cluster->node_count++] = node;
-  for (uint32_t i = 0; i < cluster->per_node; i++) open_channel(node->channels[i]);
   return 0;
+}
+
+void cql__cluster_open(cql__cluster *cluster) {
+  while (cluster->opened_count < cluster->node_count) {
+    const cql__node *node = cluster->nodes[cluster->opened_count++];
+    for (uint32_t i = 0; i < cluster->per_node; i++) open_channel(node->channels[i]);
+  }
+}
+
+int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why) {
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    for (uint32_t k = 0; k < cluster->per_node; k++) {
+      int error = cluster->nodes[i]->channels[k]->last_error;
+      if (!error || (for_good && !is_final(error))) return 0;
+    }
+  }
+  if (cluster->node_count == 0) return 0;
+  *why = cluster->nodes[0]->channels[0]->connection.why;
+  return cluster->nodes[0]->channels[0]->last_error;
 }
 
 /* ---- choosing ---- */
@@ -168,31 +210,17 @@ static void end_handshake(cql__channel *channel) {
 }
 
 void cql__cluster_on_serving(void *owner, cql__connection *connection) {
+  (void)connection;
   cql__channel *channel = owner;
   cql__cluster *cluster = channel->node->cluster;
   end_handshake(channel);
   channel->failures = 0;
-  channel->node->last_error = 0;
+  channel->last_error = 0;
   assert(channel->serving_at == NOT_SERVING && cluster->serving_count < cluster->serving_capacity);
   channel->serving_at = cluster->serving_count;
   cluster->serving[cluster->serving_count++] = channel;
   cluster->settings->metrics->connections_opened++;
-  if (connection->keyspace_serial != cluster->settings->keyspace_serial)
-    cql__connection_use(connection); /* it changed while this one was being opened */
   cluster->events->opened(cluster->user, channel->node);
-}
-
-/* Waiting won't mend these. */
-static int final_error(const cql__cluster *cluster, int error) {
-  return error == CQL_EAUTH || error == CQL_EKEYSPACE || error == CQL_ECLUSTER ||
-         (error == CQL_EVERSION && cluster->version_pinned) ||
-         (error == CQL_EVERSION && cluster->settings->version <= cluster->version_min);
-}
-
-static void check_hope(cql__cluster *cluster, int error, const char *why) {
-  for (uint32_t i = 0; i < cluster->node_count; i++)
-    if (!final_error(cluster, cluster->nodes[i]->last_error)) return;
-  cluster->events->hopeless(cluster->user, error, why);
 }
 
 /* An older server: everything goes on with its version, at once. */
@@ -218,17 +246,28 @@ void cql__cluster_on_closed(void *owner, cql__connection *connection, int error,
     retry_after(channel, 0);
     return;
   }
-  channel->failures++;
-  retry_after(channel, backoff(cluster, channel->failures));
-  if (served) {
-    cluster->settings->metrics->connections_lost++;
-    cluster->events->closed(cluster->user, node, error, why);
+  if (!served) {
+    open_failed(channel, error, why);
     return;
   }
-  cluster->settings->metrics->connections_failed++;
-  node->last_error = error;
-  cluster->events->failed(cluster->user, node, error, why);
-  if (final_error(cluster, error)) check_hope(cluster, error, why);
+  channel->failures++;
+  retry_after(channel, backoff(cluster, channel->failures));
+  cluster->settings->metrics->connections_lost++;
+  cluster->events->closed(cluster->user, node, error, why);
+}
+
+/* Those that have closed are needed no more. */
+static void free_retired(cql__node *node) {
+  cql__channel **at = &node->retired;
+  while (*at) {
+    cql__channel *channel = *at;
+    if (channel->connection.state == CQL__CLOSED) {
+      *at = channel->next_retired;
+      channel_free(channel);
+    } else {
+      at = &channel->next_retired;
+    }
+  }
 }
 
 void cql__cluster_on_retiring(void *owner, cql__connection *connection) {
@@ -240,11 +279,7 @@ void cql__cluster_on_retiring(void *owner, cql__connection *connection) {
   leave_serving(channel);
   for (uint32_t i = 0; i < node->cluster->per_node; i++)
     if (node->channels[i] == channel) node->channels[i] = successor;
-  while (node->retired && node->retired->connection.state == CQL__CLOSED) {
-    cql__channel *closed = node->retired;
-    node->retired = closed->next_retired;
-    channel_free(closed);
-  }
+  free_retired(node);
   channel->retired = 1;
   channel->next_retired = node->retired;
   node->retired = channel;

@@ -14,6 +14,7 @@ typedef struct cql__channel {
   cql__node *node;
   cql__timer retry;
   uint32_t failures;   /* in a row */
+  int last_error;      /* of the last failed opening; 0: none yet, or it served since */
   uint32_t serving_at; /* its index in cluster->serving; UINT32_MAX: not there */
   uint8_t retired;     /* replaced: ends with its last request */
   uint8_t handshake;   /* counted in cluster->handshakes */
@@ -26,7 +27,6 @@ struct cql__node {
   char text[CQL__ADDRESS_TEXT];
   cql__channel **channels; /* cluster->per_node of them */
   cql__channel *retired;   /* until they close; freed when the next one retires, or at the end */
-  int last_error;          /* of the last failed opening; 0 once one served */
 };
 
 /* What the session is told. */
@@ -34,8 +34,6 @@ typedef struct cql__cluster_events {
   void (*opened)(void *user, cql__node *node);
   void (*failed)(void *user, cql__node *node, int error, const char *why);
   void (*closed)(void *user, cql__node *node, int error, const char *why);
-  /* Every node has been tried and refused for a reason that waiting won't mend. */
-  void (*hopeless)(void *user, int error, const char *why);
 } cql__cluster_events;
 
 struct cql__cluster {
@@ -50,7 +48,7 @@ struct cql__cluster {
   int version_min;
   /* changes */
   cql__node **nodes;
-  uint32_t node_count;
+  uint32_t node_count, opened_count;
   cql__channel **serving; /* channels that serve, in no order */
   uint32_t serving_count, serving_capacity;
   cql__channel *current; /* where this turn's requests gather */
@@ -62,8 +60,15 @@ struct cql__cluster {
 void cql__cluster_deinit(cql__cluster *cluster);
 /* In a forked child: the sockets are the link's to close, without a word to the loop. */
 void cql__cluster_abandon(cql__cluster *cluster);
-/* Adds a node, unless it is there, and opens its connections. CQL_ENOMEM. */
+/* Adds a node, unless it is there. CQL_ENOMEM. */
 int cql__cluster_add(cql__cluster *cluster, const cql__address *address);
+/* Opens the connections of nodes that are new. After all have been added: what fails at once must
+ * not look as if it had been the only one. */
+void cql__cluster_open(cql__cluster *cluster);
+/* Has every connection (there are some) failed when it was last opened, and for a reason that
+ * waiting won't mend if `for_good`? Then the first one's error and, in *why until it is opened
+ * again, the reason; else 0. */
+int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why);
 /* The connection for the next request; NULL: none accepts. */
 cql__channel *cql__cluster_choose(cql__cluster *cluster);
 /* A turn has ended: the next one may gather elsewhere. */

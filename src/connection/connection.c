@@ -54,6 +54,7 @@ int cql__connection_open(cql__connection *c, const cql__address *address) {
   c->version = (uint8_t)settings->version;
   c->own_pending = CQL__OWN_NONE;
   c->auth_rounds = c->want_use = c->blocked = c->retiring = c->lower_to = 0;
+  c->last_read = c->heartbeat_sent = 0;
   c->unknown_streams = 0;
   c->gathered = 0;
   c->why[0] = 0;
@@ -81,7 +82,7 @@ int cql__connection_fail(cql__connection *c, int error, const char *format, ...)
 
 void cql__connection_close(cql__connection *c, int error, const char *why) {
   if (c->state == CQL__CLOSED) return;
-  int use = c->want_use || c->own_pending == CQL__OWN_USE;
+  int use = cql__connection_is_using(c);
   if (why != c->why) snprintf(c->why, sizeof c->why, "%s", why ? why : "");
   if (c->socket) c->settings->link->ops->close(c->socket);
   c->socket = NULL;
@@ -106,7 +107,7 @@ int cql__connection_own(cql__connection *c, int own, uint8_t opcode, const uint8
   assert(c->own_pending == CQL__OWN_NONE);
   uint8_t head[CQL__HEADER_SIZE] = {c->version, 0, 0, 0, opcode};
   cql__put_u32(head + 5, (uint32_t)size);
-  cql__parcel parcel = {head, sizeof head, NULL, body, size};
+  cql__parcel parcel = {head, sizeof head, NULL, body, size, opcode == CQL__AUTH_RESPONSE};
   int error = cql__writer_append(&c->writer, &parcel);
   if (error) return cql__connection_fail(c, error, "no memory for a message");
   c->own_pending = (uint8_t)own;
@@ -155,12 +156,20 @@ void cql__connection_opened(cql__connection *c) {
 
 /* ---- what it reads ---- */
 
+static int cut(cql__connection *c, size_t size) {
+  int error = cql__reader_cut(&c->reader, size);
+  if (!error || c->why[0]) return error; /* the reason is known */
+  if (error == CQL_EVERSION) return cql__handshake_old_version(c);
+  return cql__connection_fail(c, error, "%s", c->reader.why ? c->reader.why : "no memory to read");
+}
+
 void cql__connection_readable(cql__connection *c) {
   cql__link *link = c->settings->link;
   cql_metrics_t *metrics = c->settings->metrics;
   size_t budget = CQL__STEP_READ_MAX;
   int error = 0;
   c->last_read = now_of(c);
+  c->why[0] = 0;
   while (!error && c->socket) {
     uint8_t *space;
     size_t size;
@@ -173,9 +182,7 @@ void cql__connection_readable(cql__connection *c) {
     if (got < 0) error = cql__connection_fail(c, (int)got, "%s", link->ops->why(c->socket));
     if (got <= 0) break;
     metrics->bytes_received += (uint64_t)got;
-    error = cql__reader_cut(&c->reader, (size_t)got);
-    if (error && !c->why[0])
-      cql__connection_fail(c, error, "%s", c->reader.why ? c->reader.why : "no memory to read");
+    error = cut(c, (size_t)got);
     if ((size_t)got < size) break; /* dry: asking again would be a call for nothing */
     if (budget <= (size_t)got) {
       link->ops->again(c->socket);
@@ -190,46 +197,84 @@ void cql__connection_readable(cql__connection *c) {
   }
 }
 
+/* What nobody asked for is dropped and counted; too much of it is a peer that is confused. */
 static int unknown_stream(cql__connection *c) {
   c->settings->metrics->unknown_streams++;
   if (++c->unknown_streams <= CQL__UNKNOWN_STREAMS_MAX) return 0;
   return cql__connection_fail(c, CQL_EPROTOCOL, "too many answers that nobody asked for");
 }
 
+int cql__connection_refused(cql__connection *c, int error, cql_slice_t message) {
+  int length = message.length > 0 ? message.length : 0;
+  return cql__connection_fail(c, error, "the server says: %.*s", length,
+                              length ? (const char *)message.data : "");
+}
+
+static void try_use(cql__connection *c) {
+  if (!c->want_use || c->own_pending != CQL__OWN_NONE) return;
+  if (cql__connection_send_use(c, CQL__OWN_USE))
+    c->why[0] = 0; /* it stays wanted: its deadline closes, if nothing else does */
+  else
+    c->want_use = 0;
+}
+
+static void used(cql__connection *c) {
+  if (c->want_use) return; /* once more: the keyspace has changed meanwhile */
+  if (!c->retiring) cql__timer_cancel(&c->deadline);
+  c->settings->events->used(c->owner, c, 0);
+}
+
+static void heartbeat_answered(cql__connection *c) {
+  c->heartbeat_sent = 0;
+  cql__timer_set(c->settings->wheel, &c->heartbeat, now_of(c) + c->settings->heartbeat_ms);
+}
+
+/* An ERROR on stream 0 while it serves. Those of the connection itself come there too, and the
+ * server closes after them: its words are the better reason. */
+static int own_error(cql__connection *c, const cql__response *response) {
+  int own = c->own_pending;
+  int32_t code;
+  cql_slice_t message;
+  cql__cursor body = response->body;
+  if (cql__error_open(&body, &code, &message))
+    return cql__connection_fail(c, CQL_EPROTOCOL, "an ERROR that can't be decoded");
+  if (own == CQL__OWN_NONE || code == CQL__ERROR_PROTOCOL || code == CQL__ERROR_SERVER)
+    return cql__connection_refused(c, CQL_EPROTOCOL, message);
+  return own == CQL__OWN_USE ? cql__connection_refused(c, CQL_EKEYSPACE, message) : 0;
+}
+
 /* An answer on stream 0 while it serves. */
 static int own_answer(cql__connection *c, const cql__response *response) {
   int own = c->own_pending;
+  if (response->opcode == CQL__ERROR) {
+    int error = own_error(c, response);
+    if (error) return error;
+  } else if (own == CQL__OWN_NONE) {
+    return unknown_stream(c);
+  } else if (own == CQL__OWN_USE && response->opcode != CQL__RESULT) {
+    return cql__connection_fail(c, CQL_EPROTOCOL, "opcode 0x%02x does not answer USE",
+                                response->opcode);
+  }
   c->own_pending = CQL__OWN_NONE;
-  if (own == CQL__OWN_NONE) {
-    int32_t code;
-    cql_slice_t message;
-    cql__cursor body = response->body;
-    if (response->opcode != CQL__ERROR || cql__error_open(&body, &code, &message))
-      return unknown_stream(c);
-    return cql__connection_fail(c, CQL_EPROTOCOL, "the server says: %.*s", (int)message.length,
-                                (const char *)message.data);
-  }
-  if (own == CQL__OWN_USE) {
-    int failed = response->opcode != CQL__RESULT;
-    c->settings->events->used(c->owner, c, failed ? CQL_EKEYSPACE : 0);
-  }
-  if (own == CQL__OWN_HEARTBEAT) {
-    c->heartbeat_sent = 0;
-    cql__timer_set(c->settings->wheel, &c->heartbeat, now_of(c) + c->settings->heartbeat_ms);
-  }
-  if (c->want_use) {
-    c->want_use = 0;
-    return cql__connection_send_use(c, CQL__OWN_USE);
-  }
+  if (own == CQL__OWN_USE)
+    used(c);
+  else
+    heartbeat_answered(c);
+  try_use(c);
   return 0;
 }
 
+/* Everything but an answer to a request: before it serves, or on stream 0 and below. */
 static int on_own(cql__connection *c, const cql__envelope *envelope) {
   cql__response response;
   int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
-  if (error) return cql__connection_fail(c, CQL_EPROTOCOL, "a message that can't be decoded");
-  if (response.stream < 0) return 0; /* an event that nobody registered for */
   if (response.version != c->version) return cql__handshake_wrong_version(c, &response);
+  if (response.opcode == CQL__EVENT) { /* nobody registered for it */
+    c->settings->metrics->unknown_streams++;
+    return 0;
+  }
+  if (response.stream != 0) return unknown_stream(c);
+  if (error) return cql__connection_fail(c, CQL_EPROTOCOL, "a message that can't be decoded");
   if (c->state == CQL__SERVING) return own_answer(c, &response);
   if (c->own_pending != CQL__OWN_HANDSHAKE)
     return cql__connection_fail(c, CQL_EPROTOCOL, "an answer before anything was asked");
@@ -242,23 +287,30 @@ enum {
             1 << CQL__RESULT | 1 << CQL__EVENT | 1 << CQL__AUTH_CHALLENGE | 1 << CQL__AUTH_SUCCESS
 };
 
-static int check_header(cql__connection *c, const uint8_t *header) {
-  if (!(header[0] & 0x80))
-    return cql__connection_fail(c, CQL_EPROTOCOL, "a request, not an answer");
-  if (header[4] > CQL__AUTH_SUCCESS || !(ANSWERS >> header[4] & 1))
-    return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", header[4]);
-  return 0;
+static int check_opcode(cql__connection *c, uint8_t opcode) {
+  if (opcode <= CQL__AUTH_SUCCESS && (ANSWERS >> opcode & 1)) return 0;
+  return cql__connection_fail(c, CQL_EPROTOCOL, "an unknown opcode, 0x%02x", opcode);
+}
+
+/* Is it an answer to a request, by its header? If not, it is the connection's own. */
+static int is_answer(const cql__connection *c, const uint8_t *header) {
+  return c->state == CQL__SERVING && (int16_t)cql__get_u16(header + 2) > 0 &&
+         (header[0] & 0x7f) == c->version && header[4] != CQL__EVENT;
+}
+
+/* An answer has been dealt with: was it the last that a retiring connection waited for? */
+static int retired(cql__connection *c) {
+  if (!c->retiring || cql__streams_live(&c->streams) > 0) return 0;
+  return cql__connection_fail(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
 }
 
 static int on_envelope(void *user, const cql__envelope *envelope) {
   cql__connection *c = user;
   const uint8_t *header = envelope->header;
-  int error = check_header(c, header);
+  int error = check_opcode(c, header[4]);
   if (error) return error;
-  int stream = (int16_t)cql__get_u16(header + 2);
-  if (stream <= 0 || c->state != CQL__SERVING) return on_own(c, envelope);
-  if ((header[0] & 0x7f) != c->version)
-    return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
+  if (!is_answer(c, header)) return on_own(c, envelope);
+  int stream = cql__get_u16(header + 2);
   void *waiter;
   switch (cql__streams_answer(&c->streams, stream, &waiter)) {
     case CQL__STREAM_LIVE:
@@ -267,21 +319,27 @@ static int on_envelope(void *user, const cql__envelope *envelope) {
     case CQL__STREAM_ORPHAN: break;
     default: return unknown_stream(c);
   }
-  if (c->retiring && cql__streams_live(&c->streams) == 0)
-    return cql__connection_fail(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
-  return 0;
+  return retired(c);
 }
 
 static int on_too_big(void *user, const uint8_t *header) {
   cql__connection *c = user;
-  int stream = (int16_t)cql__get_u16(header + 2);
+  int error = check_opcode(c, header[4]);
+  if (error) return error;
+  if (!is_answer(c, header)) {
+    int foreign = header[4] == CQL__EVENT || (int16_t)cql__get_u16(header + 2) != 0;
+    if (!foreign || (header[0] & 0x7f) != c->version)
+      return cql__connection_fail(c, CQL_ETOOBIG, "a message larger than frame_size_max");
+    cql__envelope empty = {header, header + CQL__HEADER_SIZE, 0, NULL};
+    return on_own(c, &empty); /* it is dropped, with a body or without */
+  }
   void *waiter;
-  if (check_header(c, header)) return CQL_EPROTOCOL;
-  if (stream <= 0 || c->state != CQL__SERVING)
-    return cql__connection_fail(c, CQL_ETOOBIG, "a message larger than frame_size_max");
-  if (cql__streams_answer(&c->streams, stream, &waiter) == CQL__STREAM_LIVE)
-    c->settings->events->oversized(c->owner, c, waiter);
-  return 0;
+  switch (cql__streams_answer(&c->streams, cql__get_u16(header + 2), &waiter)) {
+    case CQL__STREAM_LIVE: c->settings->events->oversized(c->owner, c, waiter); break;
+    case CQL__STREAM_ORPHAN: break;
+    default: return unknown_stream(c);
+  }
+  return retired(c);
 }
 
 /* ---- time ---- */
@@ -297,7 +355,9 @@ static void on_deadline(cql__timer *timer) {
       [CQL__USE_SENT] = "using the keyspace",
   };
   if (c->state == CQL__SERVING) {
-    cql__connection_close(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
+    const char *why =
+        c->retiring ? "replaced: too many answers are overdue" : "no answer to USE in time";
+    cql__connection_close(c, CQL_ECONNECTION, why);
     return;
   }
   cql__connection_fail(c, CQL_ECONNECT, "no answer within connect_timeout_ms while %s",
@@ -319,34 +379,38 @@ static void on_heartbeat(cql__timer *timer) {
     return;
   }
   uint64_t due = c->last_read + settings->heartbeat_ms;
-  if (due <= now && c->own_pending == CQL__OWN_NONE) {
-    if (cql__connection_own(c, CQL__OWN_HEARTBEAT, CQL__OPTIONS, NULL, 0) == 0)
+  if (due <= now) {
+    due = now + settings->heartbeat_timeout_ms;
+    /* A USE that is not answered is as good as one, and has a deadline of its own. */
+    if (c->own_pending == CQL__OWN_NONE &&
+        cql__connection_own(c, CQL__OWN_HEARTBEAT, CQL__OPTIONS, NULL, 0) == 0) {
       c->heartbeat_sent = now;
-    due = now + settings->heartbeat_timeout_ms;
-  } else if (due <= now) {
-    due = now + settings->heartbeat_timeout_ms;
+      c->forgiven = 0;
+    }
   }
   cql__timer_set(settings->wheel, timer, due);
 }
 
+/* Neither may be forgiven for ever: a host that is always late would never see a dead peer. */
 void cql__connection_awake(cql__connection *c) {
-  if (c->state == CQL__CLOSED) return;
   cql__connection_settings *settings = c->settings;
   uint64_t now = now_of(c);
-  c->last_read = now;
-  if (cql__timer_is_set(&c->heartbeat)) {
-    uint32_t wait = c->heartbeat_sent ? settings->heartbeat_timeout_ms : settings->heartbeat_ms;
-    if (c->heartbeat_sent) c->heartbeat_sent = now;
-    cql__timer_set(settings->wheel, &c->heartbeat, now + wait);
-  }
-  if (c->state != CQL__SERVING)
+  if (c->state == CQL__SERVING) {
+    if (!c->heartbeat_sent || c->forgiven) return;
+    c->forgiven = 1;
+    c->heartbeat_sent = now;
+    cql__timer_set(settings->wheel, &c->heartbeat, now + settings->heartbeat_timeout_ms);
+  } else if (c->state != CQL__CLOSED && c->last_read > settings->wheel->now) {
     cql__timer_set(settings->wheel, &c->deadline, now + settings->connect_timeout_ms);
+  }
 }
 
 /* ---- streams that timed out ---- */
 
 void cql__connection_orphan(cql__connection *c, int stream) {
   cql__streams_orphan(&c->streams, stream);
+  if (c->retiring && cql__streams_live(&c->streams) == 0) /* nobody waits any more: soon */
+    cql__timer_set(c->settings->wheel, &c->deadline, c->settings->wheel->now);
   if (!cql__timer_is_set(&c->second))
     cql__timer_set(c->settings->wheel, &c->second, c->settings->wheel->now + 1000);
 }
@@ -367,9 +431,9 @@ static void on_second(cql__timer *timer) {
 /* ---- the keyspace ---- */
 
 void cql__connection_use(cql__connection *c) {
-  if (c->own_pending != CQL__OWN_NONE) {
-    c->want_use = 1;
-    return;
-  }
-  if (cql__connection_send_use(c, CQL__OWN_USE)) c->settings->events->used(c->owner, c, CQL_ENOMEM);
+  cql__connection_settings *settings = c->settings;
+  c->want_use = 1;
+  try_use(c);
+  if (!cql__timer_is_set(&c->deadline))
+    cql__timer_set(settings->wheel, &c->deadline, now_of(c) + settings->request_timeout_ms);
 }

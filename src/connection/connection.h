@@ -29,6 +29,9 @@ enum {
   CQL__SERVING
 };
 
+/* What stream 0 is in use for. */
+enum { CQL__OWN_NONE = 0, CQL__OWN_HANDSHAKE, CQL__OWN_USE, CQL__OWN_HEARTBEAT };
+
 /* What a connection tells whoever owns it. None may free it. */
 typedef struct cql__connection_events {
   void (*serving)(void *owner, cql__connection *connection);
@@ -43,7 +46,8 @@ typedef struct cql__connection_events {
   void (*used)(void *owner, cql__connection *connection, int error);
   /* Too many timed-out streams: it takes nothing new and wants a successor. */
   void (*retiring)(void *owner, cql__connection *connection);
-  /* A token is asked for: answer with cql__connection_token(). 0: nobody is there to ask. */
+  /* A token is asked for: answer with cql__connection_token(). 1: it is asked; 0: nobody is there
+   * to ask; CQL_ENOMEM. */
   int (*authenticate)(void *owner, cql__connection *connection, const char *mechanism,
                       cql_slice_t challenge);
 } cql__connection_events;
@@ -81,7 +85,7 @@ struct cql__connection {
   cql__reader reader;
   cql__writer writer;
   cql__streams streams;
-  cql__timer deadline; /* of the handshake; of retiring */
+  cql__timer deadline; /* of the handshake; of retiring; of USE */
   cql__timer heartbeat;
   cql__timer second; /* ages orphans */
   uint64_t last_read, heartbeat_sent;
@@ -93,13 +97,12 @@ struct cql__connection {
   uint8_t blocked;  /* the socket is full */
   uint8_t retiring;
   uint8_t lower_to; /* after EVERSION: what to try next; 0: nothing */
+  uint8_t forgiven; /* the host slept through this heartbeat's deadline once already */
   uint32_t unknown_streams;
   uint32_t keyspace_serial; /* of the last USE */
   size_t gathered;          /* bytes since the last flush */
   char why[160];            /* the reason of the end */
 };
-
-enum { CQL__OWN_NONE = 0, CQL__OWN_HANDSHAKE, CQL__OWN_USE, CQL__OWN_HEARTBEAT };
 
 void cql__connection_init(cql__connection *connection, cql__connection_settings *settings,
                           void *owner);
@@ -129,21 +132,32 @@ void cql__connection_unsent(cql__connection *connection, int stream);
 void cql__connection_orphan(cql__connection *connection, int stream);
 /* Sends what has gathered, unless the socket is full. */
 void cql__connection_flush(cql__connection *connection);
-/* USE settings->keyspace; `used` follows. */
+/* USE settings->keyspace; `used` follows. A connection that can't follow is closed. */
 void cql__connection_use(cql__connection *connection);
 /* Answers `authenticate`; length CQL_NULL: the native default. */
 void cql__connection_token(cql__connection *connection, const uint8_t *token, int32_t length);
-/* The host slept: silence until now is not the peer's. */
+/* Is a USE of cql__connection_use() not answered yet? */
+static inline int cql__connection_is_using(const cql__connection *connection) {
+  return connection->state == CQL__SERVING &&
+         (connection->want_use || connection->own_pending == CQL__OWN_USE);
+}
+/* The host slept: an unanswered heartbeat gets its time anew, once; so does a handshake of which
+ * something came in this step. After reading, before deadlines. */
 void cql__connection_awake(cql__connection *connection);
 
 /* handshake.c; connection.c calls them. */
 void cql__handshake_start(cql__connection *connection);
 /* An answer on stream 0 before it serves. 0, or CQL_E* with `why` set: close. */
 int cql__handshake_answer(cql__connection *connection, const cql__response *response);
+/* An answer of another version. CQL_EVERSION if that is a refusal, else CQL_EPROTOCOL. */
 int cql__handshake_wrong_version(cql__connection *connection, const cql__response *response);
+/* v1 or v2, whose messages can't be read. As before. */
+int cql__handshake_old_version(cql__connection *connection);
 /* Sends one of its own messages on stream 0. */
 int cql__connection_own(cql__connection *connection, int own, uint8_t opcode, const uint8_t *body,
                         size_t size);
+/* CQL_E* with the server's words as the reason. */
+int cql__connection_refused(cql__connection *connection, int error, cql_slice_t message);
 int cql__connection_fail(cql__connection *connection, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* USE as a message; the names' quotes are doubled. */

@@ -43,7 +43,7 @@ static int serve(cql__connection *c) {
 static int send_query(cql__connection *c, int own, const char *text, size_t length) {
   uint8_t body[1024];
   if (length + 16 > sizeof body)
-    return cql__connection_fail(c, CQL_ETOOBIG, "the name is too long");
+    return cql__connection_fail(c, CQL_EKEYSPACE, "the name is too long");
   uint8_t *p = cql__put_u32(body, (uint32_t)length);
   p = cql__put_bytes(p, text, length);
   p = cql__put_u16(p, CQL_ONE);
@@ -57,7 +57,7 @@ int cql__connection_send_use(cql__connection *c, int own) {
   memcpy(text, "USE \"", 5);
   for (const char *p = c->settings->keyspace ? c->settings->keyspace : ""; *p; p++) {
     if (length + 4 > sizeof text)
-      return cql__connection_fail(c, CQL_ETOOBIG, "the name is too long");
+      return cql__connection_fail(c, CQL_EKEYSPACE, "the name is too long");
     if (*p == '"') text[length++] = '"';
     text[length++] = *p;
   }
@@ -67,7 +67,6 @@ int cql__connection_send_use(cql__connection *c, int own) {
 }
 
 static int use_or_serve(cql__connection *c) {
-  c->keyspace_serial = c->settings->keyspace_serial;
   if (!c->settings->keyspace) return serve(c);
   c->state = CQL__USE_SENT;
   return cql__connection_send_use(c, CQL__OWN_HANDSHAKE);
@@ -94,9 +93,18 @@ static int version_refused(cql__connection *c, int theirs, cql_slice_t message) 
                               (const char *)message.data);
 }
 
+/* Only the first answers may be of another version, or tell that ours is refused. */
+static int is_first(const cql__connection *c) {
+  return c->state == CQL__OPTIONS_SENT || c->state == CQL__STARTUP_SENT;
+}
+
+int cql__handshake_old_version(cql__connection *c) {
+  int error = is_first(c) ? CQL_EVERSION : CQL_EPROTOCOL;
+  return cql__connection_fail(c, error, "the server answers with protocol v1 or v2");
+}
+
 int cql__handshake_wrong_version(cql__connection *c, const cql__response *response) {
-  int first = c->state == CQL__OPTIONS_SENT || c->state == CQL__STARTUP_SENT;
-  if (!first)
+  if (!is_first(c))
     return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
   int32_t code;
   cql_slice_t message = {NULL, 0};
@@ -111,17 +119,14 @@ static int on_error(cql__connection *c, const cql__response *response) {
   cql__cursor body = response->body;
   if (cql__error_open(&body, &code, &message))
     return cql__connection_fail(c, CQL_EPROTOCOL, "an ERROR that can't be decoded");
-  int first = c->state == CQL__OPTIONS_SENT || c->state == CQL__STARTUP_SENT;
-  if (first && (code == CQL__ERROR_PROTOCOL || code == CQL__ERROR_SERVER) &&
+  if (is_first(c) && (code == CQL__ERROR_PROTOCOL || code == CQL__ERROR_SERVER) &&
       (contains(message, "nvalid or unsupported protocol version") ||
        contains(message, "eta version of the protocol used")))
     return version_refused(c, response->version, message);
   int error = code == CQL__ERROR_CREDENTIALS ? CQL_EAUTH
-              : c->state == CQL__AUTH_SENT   ? CQL_EAUTH
               : c->state == CQL__USE_SENT    ? CQL_EKEYSPACE
                                              : CQL_ECONNECT;
-  return cql__connection_fail(c, error, "the server says: %.*s", (int)message.length,
-                              (const char *)message.data);
+  return cql__connection_refused(c, error, message);
 }
 
 /* ---- authentication ---- */
@@ -131,7 +136,7 @@ static int send_plain(cql__connection *c) {
   const char *username = c->settings->username, *password = c->settings->password;
   uint8_t body[1024];
   if (!username || !password)
-    return cql__connection_fail(c, CQL_EAUTH,
+    return cql__connection_fail(c, CQL_ENOPASSWORD,
                                 "the server wants a password: set username, password");
   size_t user_size = strlen(username), password_size = strlen(password);
   if (user_size + password_size + 6 > sizeof body)
@@ -146,8 +151,14 @@ static int send_plain(cql__connection *c) {
   return error;
 }
 
+/* What is sent where nobody else knows better. */
+static int send_default(cql__connection *c) {
+  if (c->auth_rounds == 1) return send_plain(c);
+  return cql__connection_fail(c, CQL_EMECHANISM, "the server wants more than a password");
+}
+
 static int send_token(cql__connection *c, const uint8_t *token, int32_t length) {
-  if (length < 0) return send_plain(c);
+  if (length < 0) return send_default(c);
   cql__block *body = cql__block_take(c->settings->pool, (size_t)length + 4);
   if (!body) return cql__connection_fail(c, CQL_ENOMEM, "no memory for a token");
   uint8_t *p = cql__put_bytes(cql__put_u32(body->data, (uint32_t)length), token, (size_t)length);
@@ -168,10 +179,9 @@ static int authenticate(cql__connection *c, const char *mechanism, cql_slice_t c
   if (++c->auth_rounds > CQL__AUTH_ROUNDS)
     return cql__connection_fail(c, CQL_EAUTH, "the server never stops asking for tokens");
   c->state = CQL__AUTH_SENT;
-  if (c->settings->events->authenticate(c->owner, c, mechanism, challenge)) return 0;
-  if (c->auth_rounds > 1)
-    return cql__connection_fail(c, CQL_EAUTH, "the server wants more than a password");
-  return send_plain(c);
+  int asked = c->settings->events->authenticate(c->owner, c, mechanism, challenge);
+  if (asked < 0) return cql__connection_fail(c, asked, "no memory to ask for a token");
+  return asked ? 0 : send_default(c);
 }
 
 static int on_authenticate(cql__connection *c, const cql__response *response) {
@@ -188,12 +198,12 @@ static int on_authenticate(cql__connection *c, const cql__response *response) {
 static int on_supported(cql__connection *c, const cql__response *response) {
   cql__connection_settings *settings = c->settings;
   int lz4 = 0;
-  if (settings->lz4) {
-    cql__cursor values;
-    uint16_t count;
-    if (cql__supported_find(response->body, "COMPRESSION", &values, &count) > 0)
-      while (count-- > 0) lz4 |= cql__slice_is(cql__read_short_bytes(&values), "lz4");
-  }
+  cql__cursor values;
+  uint16_t count = 0;
+  if (cql__supported_find(response->body, "COMPRESSION", &values, &count) < 0)
+    return cql__connection_fail(c, CQL_EPROTOCOL, "a SUPPORTED that can't be decoded");
+  if (settings->lz4) /* a server that has none is used without */
+    while (count-- > 0) lz4 |= cql__slice_is(cql__read_short_bytes(&values), "lz4");
   cql__pair pairs[8];
   unsigned n = 0;
   pairs[n++] = (cql__pair){"CQL_VERSION", "3.0.0"};
@@ -259,7 +269,10 @@ int cql__handshake_answer(cql__connection *c, const cql__response *response) {
     return authenticate(c, "", challenge);
   }
   if (state == CQL__CLUSTER_SENT && opcode == CQL__RESULT) return on_cluster(c, response);
-  if (state == CQL__USE_SENT && opcode == CQL__RESULT) return serve(c);
+  if (state == CQL__USE_SENT && opcode == CQL__RESULT) {
+    int changed = c->keyspace_serial != c->settings->keyspace_serial;
+    return changed ? use_or_serve(c) : serve(c);
+  }
   return cql__connection_fail(c, CQL_EPROTOCOL, "opcode 0x%02x does not answer the handshake",
                               opcode);
 }

@@ -76,14 +76,15 @@ void cql__reader_rest(cql__reader *reader) {
 
 /* ---- envelopes ---- */
 
-/* v3, v4: undoes the compression of a body [spec v4 5]. */
+/* v3, v4: undoes the compression of a body [spec v4 5]. 1: it would be larger than body_max. */
 static int decompress_body(cql__reader *reader, cql__envelope *envelope, cql__block **scratch) {
   if (!reader->lz4) return broken(reader, "a compressed body, and no compression was agreed");
   if (envelope->size < 4) return broken(reader, "a compressed body without its length");
   size_t size = cql__get_u32(envelope->body);
   /* LZ4 shrinks 255 times at most: a length that lies is found before memory is taken. */
-  if (size > reader->body_max || size / 256 > envelope->size)
+  if (size > CQL__BODY_MAX || size / 256 > envelope->size)
     return broken(reader, "a compressed body with an impossible length");
+  if (size > reader->body_max) return 1;
   cql__block *block = cql__block_take(reader->pool, size);
   if (!block) return CQL_ENOMEM;
   if (cql__lz4_decompress(envelope->body + 4, envelope->size - 4, block->data, size)) {
@@ -99,6 +100,7 @@ static int decompress_body(cql__reader *reader, cql__envelope *envelope, cql__bl
 static int deliver_compressed(cql__reader *reader, cql__envelope *envelope) {
   cql__block *scratch = NULL;
   int error = decompress_body(reader, envelope, &scratch);
+  if (error > 0) return reader->too_big(reader->user, envelope->header);
   if (!error) error = reader->deliver(reader->user, envelope);
   cql__block_unref(scratch);
   return error;
@@ -107,9 +109,17 @@ static int deliver_compressed(cql__reader *reader, cql__envelope *envelope) {
 static inline int deliver(cql__reader *reader, const uint8_t *header, size_t size,
                           cql__block *owner) {
   cql__envelope envelope = {header, header + CQL__HEADER_SIZE, size, owner};
-  if ((header[1] & CQL__FLAG_COMPRESSED) && !reader->framed)
+  if ((header[1] & CQL__FLAG_COMPRESSED) && (header[0] & 0x7f) < 5) /* in v5 it means nothing */
     return deliver_compressed(reader, &envelope);
   return reader->deliver(reader->user, &envelope);
+}
+
+/* The first byte says already whether the rest can be understood. */
+static int check_version(cql__reader *reader, uint8_t version) {
+  if (!(version & 0x80)) return broken(reader, "bytes that are no answer of the native protocol");
+  if ((version & 0x7f) >= CQL__VERSION_MIN) return 0;
+  reader->why = "an answer of protocol v1 or v2";
+  return CQL_EVERSION;
 }
 
 /* The body's length, checked. 0, CQL_EPROTOCOL, or 1: larger than configured. */
@@ -168,8 +178,9 @@ static int cut_envelopes(cql__reader *reader, const uint8_t *bytes, size_t size,
                          size_t *used) {
   int framed = reader->framed, error = 0;
   size_t at = 0;
-  while (!error && size - at >= CQL__HEADER_SIZE && framed == reader->framed) {
+  while (!error && at < size && framed == reader->framed) {
     size_t length = 0;
+    if ((error = check_version(reader, bytes[at])) || size - at < CQL__HEADER_SIZE) break;
     int large = body_size(reader, bytes + at, &length);
     if (large < 0) return large;
     if (large) {
@@ -227,6 +238,7 @@ static int take_slice(cql__reader *reader, const uint8_t *bytes, size_t size) {
   if (error) return error;
   if (!reader->large_size && reader->large_filled >= CQL__HEADER_SIZE) {
     size_t length = 0;
+    if ((error = check_version(reader, reader->large->data[0]))) return error;
     int large = body_size(reader, reader->large->data, &length);
     if (large < 0) return large;
     reader->large_size = CQL__HEADER_SIZE + length;
@@ -298,7 +310,8 @@ static int cut_segments(cql__reader *reader) {
     if (!cql__segment_tail_matches(crc, payload + segment.payload_size))
       return broken(reader, "a segment's payload with a wrong CRC32");
     reader->start += total;
-    int error = segment.payload_size ? open_payload(reader, &segment, payload) : 0;
+    int empty = !segment.payload_size && !segment.uncompressed_size;
+    int error = empty ? 0 : open_payload(reader, &segment, payload);
     if (error) return error;
   }
   return 0;

@@ -29,7 +29,7 @@ typedef struct cql__reader {
   const char *why; /* static text: what was broken */
   /* One whole envelope. < 0 stops: its error is cql__reader_cut()'s. It may switch `framed`. */
   int (*deliver)(void *user, const cql__envelope *envelope);
-  /* An envelope over body_max: only its header is given, its body is skipped. */
+  /* An envelope whose body, uncompressed, is over body_max: only its header is given. */
   int (*too_big)(void *user, const uint8_t *header);
   void *user;
 } cql__reader;
@@ -39,7 +39,7 @@ void cql__reader_deinit(cql__reader *reader);
 /* Where the next bytes go and how many may come (not 0). CQL_ENOMEM. */
 int cql__reader_space(cql__reader *reader, uint8_t **out, size_t *size);
 /* So many have come there: cuts and delivers. 0, or why the connection must close: CQL_EPROTOCOL,
- * CQL_ENOMEM, or what `deliver` returned. */
+ * CQL_EVERSION (v1 or v2, whose header is another), CQL_ENOMEM, or what `deliver` returned. */
 int cql__reader_cut(cql__reader *reader, size_t size);
 /* Gives the slab back if nothing is left in it. After each turn of reading. */
 void cql__reader_rest(cql__reader *reader);

@@ -21,6 +21,8 @@ static void box_init(cql__outbox *box) {
 /* Empty again; the area goes back to the pool, so that an idle connection holds none. */
 static void box_clear(cql__outbox *box) {
   for (uint32_t i = 0; i < box->span_count; i++) cql__block_unref(box->spans[i].owner);
+  if (box->secret && box->area) cql__wipe(box->area->data, box->used);
+  box->secret = 0;
   cql__block_unref(box->area);
   box->area = NULL;
   box->used = box->size = box->open = 0;
@@ -96,7 +98,7 @@ static void box_refer(cql__outbox *box, const uint8_t *bytes, size_t size, cql__
 /* Compresses the open segment where it lies, if that makes it smaller. */
 static void compress_segment(cql__writer *writer, uint8_t *payload, cql__segment *segment) {
   size_t size = segment->payload_size;
-  if (size < writer->compress_min) return;
+  if (size < writer->compress_min || writer->filling->secret) return;
   cql__block *scratch = cql__block_take(writer->pool, size);
   if (!scratch) return; /* stored as it is */
   size_t got = cql__lz4_compress(payload, size, scratch->data, size - 1);
@@ -241,11 +243,16 @@ static int append_compressed(cql__writer *writer, const cql__parcel *parcel) {
   return error;
 }
 
+static int is_compressed(const cql__writer *writer, const cql__parcel *parcel, size_t total) {
+  if (!writer->lz4 || writer->framed || parcel->secret) return 0;
+  return total > CQL__HEADER_SIZE && total - CQL__HEADER_SIZE >= writer->compress_min;
+}
+
 int cql__writer_append(cql__writer *writer, const cql__parcel *parcel) {
   size_t total = parcel->head_size + parcel->body_size;
+  writer->filling->secret |= parcel->secret;
   if (writer->framed && total > CQL__SEGMENT_MAX) return append_sliced(writer, parcel);
-  if (!writer->framed && writer->lz4 && total - CQL__HEADER_SIZE >= writer->compress_min)
-    return append_compressed(writer, parcel);
+  if (is_compressed(writer, parcel, total)) return append_compressed(writer, parcel);
   if (writer->framed || !parcel->owner || parcel->body_size < CQL__REFERENCE_MIN) {
     uint8_t *out = cql__writer_reserve(writer, total);
     if (!out) return CQL_ENOMEM;

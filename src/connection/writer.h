@@ -23,6 +23,7 @@ typedef struct cql__outbox {
   cql__writer_span *spans, *spans_heap; /* in order */
   uint32_t span_count, span_capacity;
   cql__writer_span spans_own[2];
+  int secret; /* the area holds a token: wiped before others may read it, never compressed */
 } cql__outbox;
 
 typedef struct cql__writer {
@@ -46,6 +47,7 @@ typedef struct cql__parcel {
   cql__block *owner; /* of the body: kept while a span refers to it; NULL: copy it */
   const uint8_t *body;
   size_t body_size;
+  int secret; /* a token or password */
 } cql__parcel;
 
 void cql__writer_init(cql__writer *writer, cql__pool *pool);

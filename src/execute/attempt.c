@@ -104,7 +104,7 @@ static int append_parcel(cql_request_t *request, cql__connection *connection, ui
   cql__block *block = cql__block_take(request->engine->pool, head);
   if (!block) return CQL_ENOMEM;
   put_head(request, connection, stream, head + suffix - CQL__HEADER_SIZE, block->data);
-  cql__parcel parcel = {block->data, head, NULL, NULL, 0};
+  cql__parcel parcel = {.head = block->data, .head_size = head};
   if (suffix) {
     parcel.owner = request->body;
     parcel.body = request->body->data + request->prefix_size;
@@ -178,19 +178,22 @@ static void leave_stream(cql_request_t *request) {
   request->engine->metrics.in_flight--;
 }
 
+/* Much gathers at once only where a write follows: what can't be written makes it refuse more. */
+static void send_gathered(cql_request_t *request, cql__connection *connection) {
+  int error = send_on(request, connection);
+  if (error)
+    cql__request_finish(request, error, 0, NULL);
+  else if (connection->gathered >= CQL__FLUSH_AT)
+    cql__connection_flush(connection);
+}
+
 void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
   cql__channel *channel = cql__list_empty(&engine->pending) ? cql__cluster_choose(&engine->cluster)
                                                             : NULL; /* first come, first served */
-  if (!channel) {
+  if (channel)
+    send_gathered(request, &channel->connection);
+  else
     wait_in_line(engine, request);
-    return;
-  }
-  int error = send_on(request, &channel->connection);
-  if (error) {
-    cql__request_finish(request, error, 0, NULL);
-    return;
-  }
-  if (channel->connection.gathered >= CQL__FLUSH_AT) cql__connection_flush(&channel->connection);
 }
 
 void cql__attempt_pending(cql__engine *engine) {
@@ -199,8 +202,7 @@ void cql__attempt_pending(cql__engine *engine) {
     if (!channel) return;
     cql_request_t *request = cql__container(engine->pending.next, cql_request_t, link);
     leave_line(request);
-    int error = send_on(request, &channel->connection);
-    if (error) cql__request_finish(request, error, 0, NULL);
+    send_gathered(request, &channel->connection);
   }
 }
 
@@ -261,7 +263,7 @@ static int append_prepare(cql__connection *connection, const cql_prepared_t *pre
   p = cql__put_u32(p, (uint32_t)prepared->text_length);
   p = cql__put_bytes(p, prepared->text, prepared->text_length);
   if (v5) put_prepare_flags(p, keyspace);
-  cql__parcel parcel = {block->data, CQL__HEADER_SIZE + size, NULL, NULL, 0};
+  cql__parcel parcel = {.head = block->data, .head_size = CQL__HEADER_SIZE + size};
   int error = cql__writer_append(&connection->writer, &parcel);
   cql__block_unref(block);
   if (!error) cql__connection_sent(connection, CQL__HEADER_SIZE + size);

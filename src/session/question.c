@@ -38,7 +38,7 @@ int cql__question_authenticate(void *owner, cql__connection *connection, const c
   cql_session_t *session = channel->node->cluster->user;
   if (!session->config->ask_authenticate) return 0;
   cql__question *question = cql__zalloc(sizeof *question);
-  if (!question) return 0;
+  if (!question) return CQL_ENOMEM;
   question->session = session;
   question->connection = connection;
   question->tag = ++session->next_question;
@@ -47,7 +47,7 @@ int cql__question_authenticate(void *owner, cql__connection *connection, const c
   cql_event_t event = {CQL_ASK_AUTHENTICATE, 0, channel->node->text, mechanism, challenge};
   if (cql__queue_put(&session->queue, CQL_QUESTION, question->tag, &event)) {
     drop(question);
-    return 0;
+    return CQL_ENOMEM;
   }
   return 1;
 }

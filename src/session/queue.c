@@ -14,7 +14,7 @@ void cql__queue_init(cql__queue *queue) {
 static void drop_first(cql__list *list) {
   cql__notice *notice = cql__container(list->next, cql__notice, link);
   cql__list_remove(&notice->link);
-  cql__free(notice);
+  if (!notice->owned) cql__free(notice);
 }
 
 void cql__queue_forget(cql__queue *queue) {
@@ -31,7 +31,7 @@ void cql__queue_deinit(cql__queue *queue) {
 static void drop_oldest_event(cql__queue *queue) {
   for (cql__list *at = queue->waiting.next; at != &queue->waiting; at = at->next) {
     cql__notice *notice = cql__container(at, cql__notice, link);
-    if (notice->kind != CQL_EVENT) continue;
+    if (notice->kind != CQL_EVENT || notice->owned) continue;
     cql__list_remove(at);
     cql__free(notice);
     queue->count--;
@@ -58,6 +58,7 @@ int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t 
   char *text = (char *)(notice + 1);
   notice->kind = kind;
   notice->tag = tag;
+  notice->owned = 0;
   notice->event = *event;
   notice->event.address = text;
   text = put_text(text, address);
@@ -69,6 +70,12 @@ int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t 
   cql__list_append(&queue->waiting, &notice->link);
   queue->count++;
   return 0;
+}
+
+void cql__queue_put_owned(cql__queue *queue, cql__notice *notice, const cql_event_t *event) {
+  *notice = (cql__notice){.event = *event, .kind = CQL_EVENT, .owned = 1};
+  cql__list_append(&queue->waiting, &notice->link);
+  queue->count++;
 }
 
 const cql__notice *cql__queue_next(cql__queue *queue) {

@@ -4,9 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "wire/proto.h"
+
+/* After the last connection has gone, and while none serves: names are looked up again. */
+enum { RESOLVE_FIRST_MS = 1000, RESOLVE_AGAIN_MS = 5000 };
+/* Look-ups are told apart by round and by contact point. */
+enum { ROUND = 1 << 16 };
 
 /* ---- events ---- */
 
@@ -16,53 +22,64 @@ void cql__session_tell(cql_session_t *session, int type, int status, const char 
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
 }
 
+/* For what comes once: it must arrive, whatever else is lost. */
+static void tell_once(cql_session_t *session, cql__notice *notice, int type, int status,
+                      const char *address, const char *message) {
+  cql_event_t event = {type, status, address, message, {NULL, CQL_NULL}};
+  cql__queue_put_owned(&session->queue, notice, &event);
+}
+
 static void give_up(cql_session_t *session, int error, const char *why) {
   if (session->failed || session->ready_told) return;
   session->failed = 1;
   session->engine.closing = 1;
+  snprintf(session->failed_why, sizeof session->failed_why, "%s", why);
   cql__cluster_close(&session->engine.cluster, error, why);
   cql__engine_abandon_all(&session->engine, error);
-  cql__session_tell(session, CQL_EVENT_FAILED, error, "", why);
+  tell_once(session, &session->failed_notice, CQL_EVENT_FAILED, error, "", session->failed_why);
 }
 
 static void on_opened(void *user, cql__node *node) {
   cql_session_t *session = user;
   cql__session_tell(session, CQL_EVENT_CONNECTION_OPENED, 0, node->text, "");
-  if (!session->ready_told) cql__session_tell(session, CQL_EVENT_READY, 0, node->text, "");
+  if (!session->ready_told)
+    tell_once(session, &session->ready_notice, CQL_EVENT_READY, 0, node->text, "");
   session->ready_told = 1;
   session->engine.ever_served = 1;
 }
 
-static int all_failed(const cql__cluster *cluster) {
-  for (uint32_t i = 0; i < cluster->node_count; i++)
-    if (!cluster->nodes[i]->last_error) return 0;
-  return 1;
+/* Can it still become ready? Not if every contact point refuses for good; or, where the first
+ * failure is to be the last, if every one has failed. */
+static void check_hope(cql_session_t *session) {
+  int retry = (int)session->config->connect_retry;
+  const cql__cluster *cluster = &session->engine.cluster;
+  if (session->names_pending || (retry && session->names_failed)) return;
+  const char *why = "no contact point has an address";
+  int error = cql__cluster_failed(cluster, retry, &why);
+  if (!error && cluster->node_count == 0) error = CQL_ERESOLVE;
+  if (error) give_up(session, error, *why ? why : cql__error_text(error));
 }
 
 static void on_failed(void *user, cql__node *node, int error, const char *why) {
   cql_session_t *session = user;
   cql__session_tell(session, CQL_EVENT_CONNECTION_FAILED, error, node->text, why);
-  if (!session->config->connect_retry && session->names_pending == 0 &&
-      all_failed(&session->engine.cluster))
-    give_up(session, error, why);
+  check_hope(session);
 }
 
-static void resolve_soon(cql_session_t *session, uint64_t delay_ms) {
+static void resolve_in(cql_session_t *session, uint64_t delay_ms) {
   uint64_t now = cql__link_now(session->engine.link);
-  if (!cql__timer_is_set(&session->resolving))
-    cql__timer_set(&session->engine.wheel, &session->resolving, now + delay_ms);
+  cql__timer_set(&session->engine.wheel, &session->resolving, now + delay_ms);
 }
 
 static void on_closed(void *user, cql__node *node, int error, const char *why) {
   cql_session_t *session = user;
   cql__session_tell(session, CQL_EVENT_CONNECTION_CLOSED, error, node->text, why);
-  if (session->engine.cluster.serving_count == 0 && !session->engine.closing)
-    resolve_soon(session, 1000);
+  if (session->engine.cluster.serving_count == 0 && !session->engine.closing &&
+      !cql__timer_is_set(&session->resolving))
+    resolve_in(session, RESOLVE_FIRST_MS);
 }
 
-static void on_hopeless(void *user, int error, const char *why) { give_up(user, error, why); }
-
-static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed, on_hopeless};
+static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed};
 
 static void on_connection_closed(void *owner, cql__connection *connection, int error,
                                  const char *why) {
@@ -91,22 +108,42 @@ static void on_socket_failed(void *user, int error, const char *why) {
 
 /* ---- contact points ---- */
 
+/* The contact point at *at and its length; 0: no more. */
+static size_t next_contact(const char **at) {
+  *at += strspn(*at, ", \t");
+  return strcspn(*at, ", \t");
+}
+
+static const char *contact_points(const cql_session_t *session) {
+  const char *text = session->config->contact_points;
+  return text && *text ? text : "127.0.0.1";
+}
+
+static void name_failed(cql_session_t *session, uint32_t index, int error, const char *why) {
+  const char *at = contact_points(session);
+  size_t length = next_contact(&at);
+  while (index-- > 0) {
+    at += length;
+    length = next_contact(&at);
+  }
+  char text[320];
+  snprintf(text, sizeof text, "contact point %.*s: %s", (int)length, at, why);
+  session->names_failed++;
+  cql__session_tell(session, CQL_EVENT_WARNING, error, "", text);
+}
+
 static void on_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
                         uint32_t count) {
   cql_session_t *session = user;
-  if (ticket != session->resolve_ticket || session->engine.closing) return;
+  uint32_t index = ticket - session->resolve_ticket;
+  if (index >= ROUND || session->engine.closing) return; /* of a round that is over */
   if (session->names_pending) session->names_pending--;
   for (uint32_t i = 0; i < count; i++)
     if (cql__cluster_add(&session->engine.cluster, &addresses[i])) error = CQL_ENOMEM;
-  if (error)
-    cql__session_tell(session, CQL_EVENT_WARNING, error, "", "a contact point was not resolved");
-  if (session->names_pending) return;
-  if (session->engine.cluster.node_count == 0) {
-    if (!session->config->connect_retry)
-      give_up(session, CQL_ERESOLVE, "no contact point has an address");
-    else
-      resolve_soon(session, 1000);
-  }
+  if (error) name_failed(session, index, error, cql__error_text(error));
+  cql__cluster_open(&session->engine.cluster);
+  if (session->names_pending == 0) resolve_in(session, RESOLVE_AGAIN_MS);
+  check_hope(session);
 }
 
 const cql__link_events cql__session_link_events = {
@@ -135,8 +172,9 @@ static int split_port(const char *text, size_t *length, uint16_t *port) {
   return 0;
 }
 
-/* An address is added; a name is looked up if `names`. */
-static int add_contact(cql_session_t *session, const char *text, size_t length, int names_only) {
+/* A name is looked up; an address is added, unless only names are wanted. */
+static int add_contact(cql_session_t *session, uint32_t index, const char *text, size_t length,
+                       int names_only) {
   uint16_t port = (uint16_t)session->config->port;
   int error = split_port(text, &length, &port);
   if (error) return error;
@@ -148,30 +186,28 @@ static int add_contact(cql_session_t *session, const char *text, size_t length, 
   memcpy(name, text, length);
   name[length] = 0;
   cql__link *link = session->engine.link;
-  error = link->ops->resolve(link, name, port, session, session->resolve_ticket);
-  if (!error) session->names_pending++;
-  return error;
+  error = link->ops->resolve(link, name, port, session, session->resolve_ticket + index);
+  if (error)
+    name_failed(session, index, error, cql__error_text(error));
+  else
+    session->names_pending++;
+  return 0;
 }
 
 static int add_contacts(cql_session_t *session, int names_only) {
-  const char *at = session->config->contact_points;
-  if (!at || !*at) at = "127.0.0.1";
-  int first_error = 0;
-  session->resolve_ticket++;
-  session->names_pending = 0;
-  while (*at) {
-    at += strspn(at, ", \t");
-    size_t length = strcspn(at, ", \t");
-    int error = length ? add_contact(session, at, length, names_only) : 0;
-    if (error && !first_error) first_error = error;
-    at += length;
+  const char *at = contact_points(session);
+  session->resolve_ticket += ROUND;
+  session->names_pending = session->names_failed = 0;
+  uint32_t index = 0;
+  for (size_t length; index < ROUND && (length = next_contact(&at)) > 0; at += length) {
+    int error = add_contact(session, index++, at, length, names_only);
+    if (error) return error;
   }
-  if (session->names_pending) {
-    uint64_t now = cql__link_now(session->engine.link);
-    cql__timer_set(&session->engine.wheel, &session->resolving,
-                   now + (uint64_t)session->config->resolve_timeout_ms);
-  }
-  return first_error;
+  if (session->names_pending)
+    resolve_in(session, (uint64_t)session->config->resolve_timeout_ms);
+  else if (session->names_failed)
+    resolve_in(session, RESOLVE_AGAIN_MS);
+  return 0;
 }
 
 /* Look-ups take too long, or all connections are gone: names may mean something else by now. */
@@ -179,17 +215,16 @@ static void on_resolving(cql__timer *timer) {
   cql_session_t *session = cql__container(timer, cql_session_t, resolving);
   if (session->engine.closing) return;
   if (session->names_pending) {
+    session->names_failed += session->names_pending;
     session->names_pending = 0;
+    session->resolve_ticket += ROUND; /* answers that come now are of no use */
     cql__session_tell(session, CQL_EVENT_WARNING, CQL_ERESOLVE, "",
-                      "a contact point was not resolved within resolve_timeout_ms");
-    if (session->engine.cluster.node_count == 0 && !session->config->connect_retry) {
-      give_up(session, CQL_ERESOLVE, "no contact point was resolved in time");
-      return;
-    }
+                      "contact points were not resolved within resolve_timeout_ms");
+    check_hope(session);
   }
-  if (session->engine.cluster.serving_count) return;
+  if (session->engine.closing || session->engine.cluster.serving_count) return;
   add_contacts(session, 1);
-  resolve_soon(session, 5000);
+  if (!cql__timer_is_set(timer)) resolve_in(session, RESOLVE_AGAIN_MS);
 }
 
 /* ---- new, free ---- */
@@ -276,9 +311,12 @@ int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t 
 
 int cql__session_start(cql_session_t *session) {
   int error = add_contacts(session, 0);
-  if (!error && session->engine.cluster.node_count == 0 && session->names_pending == 0)
-    error = CQL_EOPTION;
-  return error;
+  if (error) return error;
+  if (session->engine.cluster.node_count + session->names_pending + session->names_failed == 0)
+    return CQL_EOPTION; /* no contact point at all */
+  cql__cluster_open(&session->engine.cluster);
+  check_hope(session);
+  return 0;
 }
 
 void cql__session_free(cql_session_t *session) {
@@ -301,7 +339,13 @@ void cql__session_free(cql_session_t *session) {
 
 /* ---- steps ---- */
 
-void cql__session_before(cql_session_t *session) { cql__engine_flush(&session->engine); }
+void cql__session_before(cql_session_t *session) {
+  cql__engine *engine = &session->engine;
+  cql__engine_flush(engine);
+  if (cql__list_empty(&engine->pending)) return;
+  cql__attempt_pending(engine); /* there may be room now, and nothing else would say so */
+  cql__engine_flush(engine);
+}
 
 static void finish_closing(cql_session_t *session) {
   if (session->closed_told || !cql__timer_is_set(&session->drain)) return;
@@ -388,7 +432,7 @@ static void on_drained(cql__timer *timer) {
   session->closed_told = 1;
   cql__engine_abandon_all(engine, CQL_ECLOSED);
   cql__cluster_close(&engine->cluster, CQL_ECLOSED, "the session was closed");
-  cql__session_tell(session, CQL_EVENT_CLOSED, 0, "", "");
+  tell_once(session, &session->closed_notice, CQL_EVENT_CLOSED, 0, "", "");
 }
 
 int cql__session_close(cql_session_t *session, int drain_ms) {

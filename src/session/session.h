@@ -14,11 +14,14 @@ struct cql_session_s {
   cql__timer resolving;    /* names take too long, or are to be tried again */
   uint64_t next_due;       /* as of the last step: a host that comes much later slept */
   uint32_t names_pending;  /* look-ups under way */
+  uint32_t names_failed;   /* of the last round of them */
   uint32_t resolve_ticket; /* of the look-ups that count */
   uint8_t ready_told, failed, closed_told;
+  /* What is told once needs no memory for it, and is never dropped. */
+  cql__notice ready_notice, failed_notice, closed_notice;
+  char failed_why[200];
   /* USE, one at a time: see use.c */
   char *use_keyspace;
-  uint32_t use_tag, use_waiting;
   int use_error;
   cql_request_t *use_request;
   cql__list questions; /* cql__question, asked and not answered; see question.c */
@@ -50,7 +53,7 @@ int cql__session_use(cql_session_t *session, const char *keyspace, size_t length
 int cql__use_request_done(cql_session_t *session, cql_request_t *request);
 void cql__use_on_used(void *owner, cql__connection *connection, int error);
 
-/* question.c: a connection asks for a token; 0: the host answers no questions. */
+/* question.c: a connection asks for a token. 1; 0: the host answers no questions; CQL_ENOMEM. */
 int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
                                cql_slice_t challenge);
 /* Its deadline begins: it has been delivered. */

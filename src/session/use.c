@@ -9,7 +9,7 @@ enum { USE_ASKED = 1, USE_TOLD = 2 };
 
 int cql__session_use(cql_session_t *session, const char *keyspace, size_t length, uint32_t tag) {
   cql__engine *engine = &session->engine;
-  if (session->use_keyspace) return CQL_EBUSY;
+  if (session->use_keyspace || session->use_request) return CQL_EBUSY;
   if (length == 0 || length > 200 || memchr(keyspace, 0, length)) return CQL_EINVAL;
   cql_request_t *request = cql__request_take(engine);
   char *name = cql__text_copy(keyspace, length);
@@ -41,6 +41,13 @@ static void finish(cql_session_t *session) {
   cql__list_append(&session->engine.done, &request->link);
 }
 
+static int is_under_way(const cql_session_t *session) {
+  const cql__cluster *cluster = &session->engine.cluster;
+  for (uint32_t i = 0; i < cluster->serving_count; i++)
+    if (cql__connection_is_using(&cluster->serving[i]->connection)) return 1;
+  return 0;
+}
+
 int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
   cql__engine *engine = &session->engine;
   if (request->use != USE_ASKED) return 0;
@@ -53,14 +60,12 @@ int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
   cql__free(engine->settings.keyspace);
   engine->settings.keyspace = name;
   engine->settings.keyspace_serial++;
-  session->use_request = request;
-  session->use_waiting = 1; /* ourselves, so that it can't finish amid the loop */
-  for (uint32_t i = 0; i < engine->cluster.serving_count; i++) {
-    session->use_waiting++;
+  for (uint32_t i = 0; i < engine->cluster.serving_count; i++)
     cql__connection_use(&engine->cluster.serving[i]->connection);
+  if (is_under_way(session)) {
+    session->use_request = request;
+    return 1;
   }
-  if (--session->use_waiting > 0) return 1;
-  session->use_request = NULL;
   request->use = USE_TOLD;
   return 0;
 }
@@ -72,7 +77,7 @@ void cql__use_on_used(void *owner, cql__connection *connection, int error) {
   if (error)
     cql__session_tell(session, CQL_EVENT_WARNING, error, channel->node->text,
                       "this connection could not change to the keyspace");
-  if (!session->use_request || session->use_waiting == 0) return;
-  if (error && error != CQL_ECONNECTION) session->use_error = error;
-  if (--session->use_waiting == 0) finish(session);
+  if (!session->use_request) return;
+  if (error == CQL_EKEYSPACE) session->use_error = error;
+  if (!is_under_way(session)) finish(session);
 }
