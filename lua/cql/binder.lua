@@ -5,7 +5,7 @@
 local C = require("cql.ffi").C
 local descriptor = require "cql.types.descriptor"
 local encode = require "cql.types.encode"
-local nearest = require "cql.nearest"
+local nearest = require("cql.names").nearest
 local nulls = require "cql.null"
 
 local unset = nulls.unset
@@ -85,7 +85,7 @@ end
 local function check_names(self, values)
   for key in pairs(values) do
     if not self.known[key] then
-      local likely = type(key) == "string" and nearest(key, self.names)
+      local likely = nearest(key, self.names)
       return ("the statement has no marker named %s%s"):format(quote(key), likely
         and ("; did you mean %s?"):format(quote(likely)) or "")
     end

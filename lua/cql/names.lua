@@ -1,7 +1,9 @@
---- Names that people type: what exists is found, and for what doesn't the nearest is named.
+--- Names that people type: for one that doesn't exist, the one that was probably meant.
 local names = {}
 
--- How many letters must change, come or go.
+local LENGTH_MAX = 64
+
+-- How many letters must change, come or go to make `a` into `b`.
 local function distance(a, b)
   local row = {}
   for i = 0, #b do row[i] = i end
@@ -17,17 +19,17 @@ local function distance(a, b)
   return row[#b]
 end
 
---- The name most like `wanted`, the first of them in the alphabet; nil if there is none.
+--- The one of `list` that is most like `wanted`; nil if none is like it.
 ---@param wanted any
----@param known table<string, any> its keys are the names
+---@param list string[]
 ---@return string?
-function names.nearest(wanted, known)
-  local best, best_distance
-  for name in pairs(known) do
-    local d = distance(tostring(wanted), name)
-    if not best or d < best_distance or (d == best_distance and name < best) then
-      best, best_distance = name, d
-    end
+function names.nearest(wanted, list)
+  if type(wanted) ~= "string" then return nil end
+  wanted = wanted:sub(1, LENGTH_MAX):lower()
+  local best, best_distance = nil, math.max(1, math.floor(#wanted / 2)) + 1
+  for _, name in ipairs(list) do
+    local d = distance(wanted, name:sub(1, LENGTH_MAX):lower())
+    if d < best_distance then best, best_distance = name, d end
   end
   return best
 end
@@ -35,10 +37,13 @@ end
 --- 'unknown option "x"; did you mean "y"?'
 ---@param what string
 ---@param wanted any
----@param known table<string, any>
+---@param known table<string, any> its keys are the names
 ---@return string
 function names.unknown(what, wanted, known)
-  local nearest = names.nearest(wanted, known)
+  local list = {}
+  for name in pairs(known) do list[#list + 1] = name end
+  table.sort(list)
+  local nearest = names.nearest(wanted, list)
   local hint = nearest and ("; did you mean \"%s\"?"):format(nearest) or ""
   return ("unknown %s \"%s\"%s"):format(what, tostring(wanted), hint)
 end

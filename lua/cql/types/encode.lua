@@ -10,7 +10,7 @@ local C = require("cql.ffi").C
 local new_buffer = require("cql.buffer").new
 local decimal = require "cql.types.decimal"
 local duration = require "cql.types.duration"
-local nearest = require "cql.nearest"
+local nearest = require("cql.names").nearest
 local nulls = require "cql.null"
 local time = require "cql.types.time"
 local varint = require "cql.types.varint"
@@ -416,7 +416,7 @@ local function udt(type_of, encoders)
   local names, known = type_of.names, {}
   for _, name in ipairs(names) do known[name] = true end
   local function unknown(key)
-    local likely = type(key) == "string" and nearest(key, names)
+    local likely = nearest(key, names)
     return ("%s has no such field%s"):format(type_of.text,
       likely and ("; did you mean \"%s\"?"):format(likely) or ""), place(key)
   end
