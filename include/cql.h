@@ -491,7 +491,8 @@ CQL_API int cql_vint_encode(uint64_t value, uint8_t *out);
 /* ---- waking a host that cannot watch a descriptor (nginx) ---- */
 
 /* Makes a unix socket in a new directory under `directory` (NULL: /tmp) and writes its path
- * (`size` bytes with NUL). The host connects to it, then calls cql_poke_accept(). */
+ * (`size` bytes with NUL). The host connects to it, then calls cql_poke_accept(). What an earlier
+ * call made ends by this one: a host whose connection broke begins anew. */
 CQL_API int cql_poke_listen(cql_session_t *session, const char *directory, char *path, size_t size);
 /* Accepts the host's own connection (checked), removes socket and directory, and starts a thread
  * that writes one byte whenever the session wants a step. It touches nothing else. */

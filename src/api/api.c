@@ -1,5 +1,6 @@
 /* The public functions: check, call, translate; no logic. Those without a session are thin names
  * for what lies below; requests, prepared statements and results are public where they are made. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #include "message/errors.h"
 #include "session/session.h"
 
-static int sessions_alive;
+static atomic_int sessions_alive; /* in all threads */
 
 static cql__io *io_of(const cql_session_t *session) {
   return cql__container(session->engine.link, cql__io, link);
@@ -77,7 +78,7 @@ void cql_session_free(cql_session_t *session) {
   cql__io *io = io_of(session);
   int child = forked(session);
   cql__poke_free(session->poke, child);
-  if (child) cql__cluster_abandon(&session->engine.cluster);
+  if (child) cql__io_fork(io);
   cql__session_free(session);
   cql__io_free(io, child);
   sessions_alive--;
@@ -161,7 +162,8 @@ int cql_cancel(cql_session_t *session, uint32_t tag) {
 
 int cql_poke_listen(cql_session_t *session, const char *directory, char *path, size_t size) {
   if (forked(session)) return CQL_EFORKED;
-  if (session->poke) return CQL_EINVAL;
+  cql__poke_free(session->poke, 0);
+  session->poke = NULL;
   return cql__poke_listen(directory, path, size, &session->poke);
 }
 

@@ -316,11 +316,3 @@ static void wake_channel(cql__channel *channel, int error, const char *why) {
 }
 
 void cql__cluster_awake(cql__cluster *cluster) { each_channel(cluster, wake_channel, 0, NULL); }
-
-static void forget_socket(cql__channel *channel, int error, const char *why) {
-  (void)error;
-  (void)why;
-  channel->connection.socket = NULL;
-}
-
-void cql__cluster_abandon(cql__cluster *cluster) { each_channel(cluster, forget_socket, 0, NULL); }

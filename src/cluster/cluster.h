@@ -58,8 +58,6 @@ struct cql__cluster {
 
 /* Frees everything at once; no events. */
 void cql__cluster_deinit(cql__cluster *cluster);
-/* In a forked child: the sockets are the link's to close, without a word to the loop. */
-void cql__cluster_abandon(cql__cluster *cluster);
 /* Adds a node, unless it is there. CQL_ENOMEM. */
 int cql__cluster_add(cql__cluster *cluster, const cql__address *address);
 /* Opens the connections of nodes that are new. After all have been added: what fails at once must

@@ -26,7 +26,8 @@ struct cql__socket {
   int watched; /* UV_READABLE | UV_WRITABLE */
   int state;
   int closed;
-  int error; /* errno of a connect() that failed at once */
+  int error;           /* errno of a call that failed at once; told in the next step */
+  const char *refused; /* which one, for people: "local_address: " */
   char why[200];
 };
 
@@ -66,12 +67,6 @@ static void visit_again(cql__socket *s) {
   if (cql__list_empty(&s->again)) cql__list_append(&s->io->again, &s->again);
 }
 
-static void fail(cql__socket *s, int error, const char *what, const char *why) {
-  snprintf(s->why, sizeof s->why, "%s%s", what, why);
-  watch(s, UV_READABLE);
-  s->io->events->failed(s->user, error, s->why);
-}
-
 static void shake(cql__socket *s) {
   int wants_write = 0;
   int done = cql__tls_handshake(s->tls, s->fd, &wants_write, s->why, sizeof s->why);
@@ -91,7 +86,8 @@ static void connected(cql__socket *s) {
   socklen_t size = sizeof error;
   if (!error) getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error) {
-    fail(s, CQL_ECONNECT, "", strerror(error));
+    snprintf(s->why, sizeof s->why, "%s%s", s->error ? s->refused : "", strerror(error));
+    s->io->events->failed(s->user, CQL_ECONNECT, s->why);
     return;
   }
   if (s->tls) {
@@ -117,7 +113,11 @@ static void on_open_socket(cql__socket *s, int events) {
 static void on_poll(uv_poll_t *poll, int status, int events) {
   cql__socket *s = poll->data;
   if (s->closed) return;
-  if (status < 0) events = UV_READABLE | UV_WRITABLE; /* the next call says what it is */
+  if (status < 0) { /* libuv has stopped watching; the next call says what it is */
+    events = UV_READABLE | UV_WRITABLE;
+    s->watched = 0;
+    watch(s, UV_READABLE);
+  }
   if (s->state == CONNECTING)
     connected(s);
   else if (s->state == SHAKING)
@@ -155,19 +155,34 @@ static void set_options(const cql__io *io, int fd) {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &io->receive_buffer, sizeof io->receive_buffer);
 }
 
+/* 0, or errno. */
 static int start_connect(cql__socket *s, const cql__address *address) {
   struct sockaddr_storage to;
   socklen_t size = to_sockaddr(address, &to);
+  int family = address->length == 16 ? AF_INET6 : AF_INET;
+  s->refused = "";
+  s->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (s->fd < 0) return errno;
+  int error = uv_poll_init_socket(&s->io->loop, &s->poll, s->fd);
+  if (error) {
+    close(s->fd);
+    s->fd = -1;
+    return -error;
+  }
+  s->poll.data = s;
   set_options(s->io, s->fd);
   if (s->io->local.length) {
     struct sockaddr_storage from;
     socklen_t from_size = to_sockaddr(&s->io->local, &from);
+    s->refused = "local_address: ";
     if (bind(s->fd, (struct sockaddr *)&from, from_size)) return errno;
+    s->refused = "";
   }
   if (connect(s->fd, (struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS) return 0;
   return errno;
 }
 
+/* What the system refuses, be it the descriptor, is a connection that failed: it is tried again. */
 static int io_open(cql__link *link, const cql__address *address, void *user, cql__socket **out) {
   cql__io *io = io_of(link);
   *out = NULL;
@@ -175,21 +190,10 @@ static int io_open(cql__link *link, const cql__address *address, void *user, cql
   if (!s) return CQL_ENOMEM;
   s->io = io;
   s->user = user;
-  s->fd = socket(address->length == 16 ? AF_INET6 : AF_INET,
-                 SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  int error = s->fd < 0 ? CQL_EIO : 0;
-  if (!error && io->tls) {
-    s->tls = cql__tls_socket_new(io->tls, address);
-    if (!s->tls) error = CQL_ENOMEM;
-  }
-  if (!error && uv_poll_init_socket(&io->loop, &s->poll, s->fd)) error = CQL_EIO;
-  if (error) {
-    if (s->fd >= 0) close(s->fd);
-    cql__tls_socket_free(s->tls);
+  if (io->tls && !(s->tls = cql__tls_socket_new(io->tls, address))) {
     cql__free(s);
-    return error;
+    return CQL_ENOMEM;
   }
-  s->poll.data = s;
   cql__list_init(&s->again);
   cql__list_append(&io->sockets, &s->link);
   s->error = start_connect(s, address);
@@ -207,9 +211,13 @@ static void io_close(cql__socket *s) {
   s->closed = 1;
   cql__list_remove(&s->again);
   cql__list_remove(&s->link);
-  uv_close((uv_handle_t *)&s->poll, on_closed);
-  if (s->tls) cql__tls_socket_free(s->tls);
+  cql__tls_socket_free(s->tls);
   s->tls = NULL;
+  if (s->fd < 0) {
+    cql__free(s);
+    return;
+  }
+  uv_close((uv_handle_t *)&s->poll, on_closed);
   close(s->fd);
 }
 
@@ -232,6 +240,7 @@ static ptrdiff_t io_read(cql__socket *s, uint8_t *out, size_t size) {
     ptrdiff_t got = cql__tls_read(s->tls, s->fd, out, size, s->io->scratch, SCRATCH_SIZE, s->why,
                                   sizeof s->why);
     if (cql__tls_flush(s->tls, s->fd) > 0) watch(s, UV_READABLE | UV_WRITABLE);
+    if (got > 0 && cql__tls_ended(s->tls)) visit_again(s);
     return got;
   }
   for (;;) {
@@ -288,7 +297,8 @@ static const cql__link_ops io_ops = {
 
 /* ---- the loop ---- */
 
-static void on_wake(uv_timer_t *timer) { (void)timer; }
+/* Due before the loop looks at descriptors, it would leave nothing that ends the wait for them. */
+static void on_wake(uv_timer_t *timer) { uv_stop(timer->loop); }
 
 int cql__io_fd(const cql__io *io) { return uv_backend_fd(&io->loop); }
 
@@ -319,7 +329,10 @@ int cql__io_step(cql__io *io, int64_t wait_ms) {
   if (wait_ms == 0) {
     uv_run(&io->loop, UV_RUN_NOWAIT);
   } else {
-    if (wait_ms > 0) uv_timer_start(&io->wake, on_wake, (uint64_t)wait_ms, 0);
+    if (wait_ms > 0) {
+      uv_update_time(&io->loop); /* it is as old as the last step */
+      uv_timer_start(&io->wake, on_wake, (uint64_t)wait_ms, 0);
+    }
     uv_run(&io->loop, UV_RUN_ONCE);
     uv_timer_stop(&io->wake);
   }
@@ -369,34 +382,17 @@ int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql_
   return 0;
 }
 
-/* What libuv keeps open: the loop is the parent's as well, so it is left as it is. */
-static void close_descriptors(cql__io *io) {
-  while (!cql__list_empty(&io->sockets)) {
-    cql__socket *s = cql__container(io->sockets.next, cql__socket, link);
-    cql__list_remove(&s->link);
-    close(s->fd);
-    cql__tls_socket_free(s->tls);
-    cql__free(s);
-  }
-  close(io->loop.backend_fd);
-  if (io->loop.async_io_watcher.fd >= 0) close(io->loop.async_io_watcher.fd);
-  for (int i = 0; i < 2; i++)
-    if (io->loop.signal_pipefd[i] >= 0) close(io->loop.signal_pipefd[i]);
-}
+void cql__io_fork(cql__io *io) { io->lost = uv_loop_fork(&io->loop) != 0; }
 
 void cql__io_free(cql__io *io, int forked) {
   if (!io) return;
   cql__io_forget_lookups(io, forked);
-  if (forked) {
-    close_descriptors(io);
-  } else {
-    while (!cql__list_empty(&io->sockets))
-      io_close(cql__container(io->sockets.next, cql__socket, link));
-    uv_close((uv_handle_t *)&io->wake, NULL);
-    while (uv_run(&io->loop, UV_RUN_DEFAULT)) {
-    }
-    uv_loop_close(&io->loop);
+  while (!cql__list_empty(&io->sockets))
+    io_close(cql__container(io->sockets.next, cql__socket, link));
+  uv_close((uv_handle_t *)&io->wake, NULL);
+  while (!io->lost && uv_run(&io->loop, UV_RUN_DEFAULT)) {
   }
+  if (!io->lost) uv_loop_close(&io->loop);
   cql__tls_free(io->tls);
   cql__free(io->scratch);
   cql__free(io);

@@ -20,6 +20,7 @@ typedef struct cql__io {
   cql__list lookups;    /* names being resolved: see resolve.c */
   int watchers_changed; /* the kernel doesn't know yet */
   int more_to_read;     /* a socket was left before it was dry */
+  int lost;             /* a child whose loop could not be made anew: it is left as it is */
   cql__tls *tls;        /* NULL: plain */
   /* of the configuration */
   int nodelay, keepalive, send_buffer, receive_buffer;
@@ -30,7 +31,10 @@ typedef struct cql__io {
 /* `why` gets a sentence on failure. */
 int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql__io **out,
                 char why[256]);
-/* `forked`: closes descriptors and nothing else, so that the parent's loop is not touched. */
+/* In a child, before anything else: the loop becomes the child's own, so that what is closed in it
+ * stays in the parent's, which shares the kernel's list of what is watched. */
+void cql__io_fork(cql__io *io);
+/* `forked`: after cql__io_fork(). Closes without a word to the other side. */
 void cql__io_free(cql__io *io, int forked);
 int cql__io_fd(const cql__io *io);
 /* Anything ready that the descriptor doesn't show? */

@@ -112,28 +112,46 @@ static void on_answer(uv_poll_t *poll, int status, int events) {
   forget(l);
 }
 
+static int new_answer(const char *name, uint16_t port, lookup_answer **out) {
+  *out = NULL;
+  lookup_answer *answer = calloc(1, sizeof *answer);
+  if (!answer) return CQL_ENOMEM;
+  atomic_init(&answer->owners, 1);
+  strncpy(answer->name, name, sizeof answer->name - 1);
+  answer->port = port;
+  answer->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (answer->event < 0) {
+    free(answer);
+    return CQL_EIO;
+  }
+  *out = answer;
+  return 0;
+}
+
+/* The same name once more while it is being looked up: the thread that is slow is waited for, not
+ * joined by others. */
+static int adopt(cql__io *io, const char *name, uint16_t port, void *user, uint32_t ticket) {
+  for (cql__list *at = io->lookups.next; at != &io->lookups; at = at->next) {
+    lookup *l = cql__container(at, lookup, link);
+    if (l->user != user || l->ticket == ticket || l->answer->port != port ||
+        strcmp(l->answer->name, name) != 0)
+      continue;
+    l->ticket = ticket;
+    return 1;
+  }
+  return 0;
+}
+
 int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user, uint32_t ticket) {
   cql__io *io = cql__container(link, cql__io, link);
+  if (adopt(io, name, port, user, ticket)) return 0;
+  lookup_answer *answer;
+  int error = new_answer(name, port, &answer);
+  if (error) return error;
   lookup *l = cql__zalloc(sizeof *l);
-  lookup_answer *answer = calloc(1, sizeof *answer);
-  int error = CQL_ENOMEM;
-  if (l && answer) {
-    answer->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    atomic_init(&answer->owners, 2);
-    strncpy(answer->name, name, sizeof answer->name - 1);
-    answer->port = port;
-    error = answer->event < 0 || uv_poll_init(&io->loop, &l->poll, answer->event) ? CQL_EIO : 0;
-    if (!error && start_thread(answer)) {
-      uv_close((uv_handle_t *)&l->poll, on_freed); /* frees l */
-      l->poll.data = l;
-      close(answer->event);
-      free(answer);
-      return CQL_EIO;
-    }
-  }
-  if (error) {
-    if (answer && answer->event > 0) close(answer->event);
-    free(answer);
+  if (!l || uv_poll_init(&io->loop, &l->poll, answer->event)) {
+    let_go(answer);
+    error = l ? CQL_EIO : CQL_ENOMEM;
     cql__free(l);
     return error;
   }
@@ -143,6 +161,12 @@ int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user
   l->ticket = ticket;
   l->poll.data = l;
   cql__list_append(&io->lookups, &l->link);
+  atomic_fetch_add(&answer->owners, 1); /* the thread's */
+  if (start_thread(answer)) {
+    let_go(answer);
+    forget(l);
+    return CQL_EIO;
+  }
   uv_poll_start(&l->poll, UV_READABLE, on_answer);
   io->watchers_changed = 1;
   return 0;

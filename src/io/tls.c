@@ -13,19 +13,24 @@
 /* Ciphertext that waits for the socket before more plaintext is taken. */
 enum { PENDING_MAX = 256 * 1024 };
 
+/* The configuration may be gone when connections are made again: what they need is copied. */
 struct cql__tls {
   SSL_CTX *context;
-  const cql_config_t *config; /* the session's copy: it lives longer */
+  int verify;
+  char *name, *sni; /* NULL: none */
 };
 
 struct cql__tls_socket {
   SSL *ssl;
   BIO *in, *out; /* ciphertext; owned by `ssl` */
+  int error;     /* found behind plaintext that had to be delivered first */
 };
 
 static void say_openssl(char *why, size_t size, const char *what) {
   unsigned long code = ERR_get_error();
-  const char *reason = code ? ERR_reason_error_string(code) : NULL;
+  const char *reason = NULL;
+  if (code) reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : NULL;
+  if (code && !reason) reason = ERR_reason_error_string(code);
   snprintf(why, size, "%s: %s", what, reason ? reason : "unknown reason");
   ERR_clear_error();
 }
@@ -39,23 +44,53 @@ static int give_password(char *out, int size, int writing, void *user) {
   return length < size ? length : -1;
 }
 
-static int load_trust(SSL_CTX *context, const cql_config_t *config) {
-  const char *ca = config->tls_ca;
-  if (ca && *ca) return SSL_CTX_load_verify_locations(context, ca, NULL) == 1;
-  return SSL_CTX_set_default_verify_paths(context) == 1;
+static int refuse(char why[256], const char *option, const char *path) {
+  char what[160];
+  snprintf(what, sizeof what, "%s: %s", option, path);
+  say_openssl(why, 256, what);
+  return CQL_ETLS;
 }
 
-static int load_identity(SSL_CTX *context, const cql_config_t *config, const char **what) {
-  if (!config->tls_cert && !config->tls_key) return 1;
-  *what = "tls_cert";
-  if (!config->tls_cert || SSL_CTX_use_certificate_chain_file(context, config->tls_cert) != 1)
-    return 0;
-  *what = "tls_key";
+static int load_trust(SSL_CTX *context, const char *ca, char why[256]) {
+  if (!ca) return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : refuse(why, "tls_ca", "");
+  return SSL_CTX_load_verify_locations(context, ca, NULL) == 1 ? 0 : refuse(why, "tls_ca", ca);
+}
+
+/* A key without a path of its own stands in the certificate's file. */
+static int load_identity(SSL_CTX *context, const cql_config_t *config, char why[256]) {
+  const char *certificate = config->tls_cert;
+  const char *key = config->tls_key ? config->tls_key : certificate;
+  if (!key) return 0;
+  if (!certificate) {
+    snprintf(why, 256, "tls_key: needs tls_cert beside it");
+    return CQL_ETLS;
+  }
+  if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
+    return refuse(why, "tls_cert", certificate);
   SSL_CTX_set_default_passwd_cb(context, give_password);
   SSL_CTX_set_default_passwd_cb_userdata(context, config->tls_key_password);
-  const char *key = config->tls_key ? config->tls_key : config->tls_cert;
-  return SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1 &&
-         SSL_CTX_check_private_key(context) == 1;
+  int good = SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1 &&
+             SSL_CTX_check_private_key(context) == 1;
+  SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+  return good ? 0 : refuse(why, "tls_key", key);
+}
+
+static SSL_CTX *new_context(const cql_config_t *config) {
+  SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+  if (!context) return NULL;
+  int version = config->tls_min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+  SSL_CTX_set_min_proto_version(context, version);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_mode(context, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
+  int verify = config->tls_verify == CQL__VERIFY_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
+  SSL_CTX_set_verify(context, verify, NULL);
+  return context;
+}
+
+static int copy_text(const char *text, char **out) {
+  if (!text || !*text) return 0;
+  *out = cql__text_copy(text, strlen(text));
+  return *out ? 0 : CQL_ENOMEM;
 }
 
 int cql__tls_new(const cql_config_t *config, cql__tls **out, char why[256]) {
@@ -63,24 +98,17 @@ int cql__tls_new(const cql_config_t *config, cql__tls **out, char why[256]) {
   ERR_clear_error();
   cql__tls *tls = cql__zalloc(sizeof *tls);
   if (!tls) return CQL_ENOMEM;
-  tls->config = config;
-  tls->context = SSL_CTX_new(TLS_client_method());
-  const char *what = "TLS";
-  int good = tls->context != NULL;
-  if (good) {
-    int version = config->tls_min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
-    SSL_CTX_set_min_proto_version(tls->context, version);
-    SSL_CTX_set_mode(tls->context, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
-    int verify = config->tls_verify == CQL__VERIFY_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
-    SSL_CTX_set_verify(tls->context, verify, NULL);
-    what = "tls_ca";
-    good = load_trust(tls->context, config);
-  }
-  if (good) good = load_identity(tls->context, config, &what);
-  if (!good) {
-    say_openssl(why, 256, what);
+  tls->verify = (int)config->tls_verify;
+  tls->context = new_context(config);
+  const char *ca = config->tls_ca && *config->tls_ca ? config->tls_ca : NULL;
+  int error = tls->context ? 0 : CQL_ENOMEM;
+  if (!error) error = copy_text(config->tls_name, &tls->name);
+  if (!error) error = copy_text(config->tls_sni, &tls->sni);
+  if (!error) error = load_trust(tls->context, ca, why);
+  if (!error) error = load_identity(tls->context, config, why);
+  if (error) {
     cql__tls_free(tls);
-    return CQL_ETLS;
+    return error;
   }
   *out = tls;
   return 0;
@@ -89,23 +117,26 @@ int cql__tls_new(const cql_config_t *config, cql__tls **out, char why[256]) {
 void cql__tls_free(cql__tls *tls) {
   if (!tls) return;
   SSL_CTX_free(tls->context);
+  cql__free(tls->name);
+  cql__free(tls->sni);
   cql__free(tls);
 }
 
 /* ---- a connection ---- */
 
-/* Which name or address the certificate must carry. */
-static int expect_peer(SSL *ssl, const cql_config_t *config, const cql__address *address) {
-  const char *name = config->tls_name && *config->tls_name ? config->tls_name : NULL;
-  const char *sni = config->tls_sni && *config->tls_sni ? config->tls_sni : name;
-  if (sni && SSL_set_tlsext_host_name(ssl, sni) != 1) return 0;
-  if (config->tls_verify != CQL__VERIFY_FULL) return 1;
+/* Which name or address the certificate must carry, and what the server is told. SNI knows names
+ * only [RFC 6066 3]. */
+static int expect_peer(SSL *ssl, const cql__tls *tls, const cql__address *address) {
   X509_VERIFY_PARAM *expected = SSL_get0_param(ssl);
-  if (!name) return X509_VERIFY_PARAM_set1_ip(expected, address->bytes, address->length);
-  if (X509_VERIFY_PARAM_set1_ip_asc(expected, name) == 1) return 1;
+  int is_address = tls->name && X509_VERIFY_PARAM_set1_ip_asc(expected, tls->name) == 1;
   ERR_clear_error();
+  const char *sni = tls->sni ? tls->sni : is_address ? NULL : tls->name;
+  if (sni && SSL_set_tlsext_host_name(ssl, sni) != 1) return 0;
+  if (tls->verify != CQL__VERIFY_FULL) return X509_VERIFY_PARAM_set1_ip(expected, NULL, 0);
+  if (is_address) return 1;
+  if (!tls->name) return X509_VERIFY_PARAM_set1_ip(expected, address->bytes, address->length);
   X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  return X509_VERIFY_PARAM_set1_host(expected, name, 0);
+  return X509_VERIFY_PARAM_set1_host(expected, tls->name, 0);
 }
 
 cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__address *address) {
@@ -126,7 +157,7 @@ cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__address *address)
   socket->in = in;
   socket->out = out;
   SSL_set_connect_state(socket->ssl);
-  if (!expect_peer(socket->ssl, tls->config, address)) {
+  if (!expect_peer(socket->ssl, tls, address)) {
     cql__tls_socket_free(socket);
     return NULL;
   }
@@ -175,7 +206,7 @@ static ptrdiff_t receive(cql__tls_socket *socket, int fd, uint8_t *scratch, size
 
 static int handshake_failed(cql__tls_socket *socket, char *why, size_t size) {
   long verdict = SSL_get_verify_result(socket->ssl);
-  if (verdict != X509_V_OK) {
+  if (verdict != X509_V_OK && SSL_get_verify_mode(socket->ssl) != SSL_VERIFY_NONE) {
     snprintf(why, size, "the server's certificate is refused: %s",
              X509_verify_cert_error_string(verdict));
     ERR_clear_error();
@@ -208,31 +239,38 @@ int cql__tls_handshake(cql__tls_socket *socket, int fd, int *wants_write, char *
   }
 }
 
+/* Why SSL_read() gave nothing. 0: it wants more ciphertext. */
+static int read_failed(cql__tls_socket *socket, char *why, size_t size) {
+  int reason = SSL_get_error(socket->ssl, 0);
+  if (reason == SSL_ERROR_WANT_READ) return 0;
+  if (reason == SSL_ERROR_ZERO_RETURN) {
+    snprintf(why, size, "the server closed the connection");
+    return CQL_ECONNECTION;
+  }
+  say_openssl(why, size, "TLS");
+  return CQL_ETLS;
+}
+
 ptrdiff_t cql__tls_read(cql__tls_socket *socket, int fd, uint8_t *out, size_t size,
                         uint8_t *scratch, size_t scratch_size, char *why, size_t why_size) {
   size_t filled = 0;
-  while (filled < size) {
+  while (!socket->error && filled < size) {
     size_t part = 0;
     ERR_clear_error();
     if (SSL_read_ex(socket->ssl, out + filled, size - filled, &part) == 1) {
       filled += part;
       continue;
     }
-    int reason = SSL_get_error(socket->ssl, 0);
-    if (reason == SSL_ERROR_ZERO_RETURN || reason != SSL_ERROR_WANT_READ) {
-      if (filled) break; /* deliver first; the next read says it again */
-      if (reason == SSL_ERROR_ZERO_RETURN)
-        snprintf(why, why_size, "the server closed the connection");
-      else
-        say_openssl(why, why_size, "TLS");
-      return CQL_ECONNECTION;
-    }
+    socket->error = read_failed(socket, why, why_size);
+    if (socket->error) break;
     ptrdiff_t got = receive(socket, fd, scratch, scratch_size, why, why_size);
     if (got == 0) break;
-    if (got < 0) return filled ? (ptrdiff_t)filled : got;
+    if (got < 0) socket->error = (int)got;
   }
-  return (ptrdiff_t)filled;
+  return filled ? (ptrdiff_t)filled : socket->error;
 }
+
+int cql__tls_ended(const cql__tls_socket *socket) { return socket->error != 0; }
 
 ptrdiff_t cql__tls_write(cql__tls_socket *socket, const cql__span *spans, unsigned count, char *why,
                          size_t why_size) {

@@ -21,6 +21,8 @@ int cql__tls_handshake(cql__tls_socket *socket, int fd, int *wants_write, char *
 /* As the link's read: less than `size` only when the socket is dry. */
 ptrdiff_t cql__tls_read(cql__tls_socket *socket, int fd, uint8_t *out, size_t size,
                         uint8_t *scratch, size_t scratch_size, char *why, size_t why_size);
+/* An error waits to be told by the next read, which the socket may never ask for. */
+int cql__tls_ended(const cql__tls_socket *socket);
 /* Takes plaintext; nothing while too much ciphertext waits. */
 ptrdiff_t cql__tls_write(cql__tls_socket *socket, const cql__span *spans, unsigned count, char *why,
                          size_t why_size);
