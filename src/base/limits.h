@@ -36,7 +36,7 @@
 /* Rounds of AUTH_CHALLENGE before the server is told off. */
 #define CQL__AUTH_ROUNDS 16
 
-/* Answers on streams that nobody waits for, until the connection is closed: the peer is confused. */
+/* Answers on streams that nobody waits for, until the connection is closed: the peer is mad. */
 #define CQL__UNKNOWN_STREAMS_MAX 100
 
 /* Timed-out streams, older than a second, after which a connection is replaced. */

@@ -1,0 +1,38 @@
+/* The inline functions of the core under names of their own, for specs that call them by FFI. */
+#include "base/block.h"
+#include "base/wheel.h"
+#include "connection/streams.h"
+#include "connection/writer.h"
+
+cql__block *cql__spec_block_take(cql__pool *pool, size_t capacity);
+cql__block *cql__spec_block_take(cql__pool *pool, size_t capacity) {
+  return cql__block_take(pool, capacity);
+}
+
+cql__block *cql__spec_block_ref(cql__block *block);
+cql__block *cql__spec_block_ref(cql__block *block) { return cql__block_ref(block); }
+
+void cql__spec_block_unref(cql__block *block);
+void cql__spec_block_unref(cql__block *block) { cql__block_unref(block); }
+
+int cql__spec_timer_is_set(const cql__timer *timer);
+int cql__spec_timer_is_set(const cql__timer *timer) { return cql__timer_is_set(timer); }
+
+void cql__spec_timer_cancel(cql__timer *timer);
+void cql__spec_timer_cancel(cql__timer *timer) { cql__timer_cancel(timer); }
+
+uint32_t cql__spec_streams_live(const cql__streams *streams);
+uint32_t cql__spec_streams_live(const cql__streams *streams) { return cql__streams_live(streams); }
+
+uint32_t cql__spec_streams_orphans(const cql__streams *streams);
+uint32_t cql__spec_streams_orphans(const cql__streams *streams) {
+  return cql__streams_orphans(streams);
+}
+
+uint8_t *cql__spec_writer_reserve(cql__writer *writer, size_t size);
+uint8_t *cql__spec_writer_reserve(cql__writer *writer, size_t size) {
+  return cql__writer_reserve(writer, size);
+}
+
+size_t cql__spec_writer_unsent(const cql__writer *writer);
+size_t cql__spec_writer_unsent(const cql__writer *writer) { return cql__writer_unsent(writer); }
