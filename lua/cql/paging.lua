@@ -5,6 +5,7 @@
 local ffi = require "ffi"
 local error_of = require "cql.error"
 local buffer_of = require "cql.buffer"
+local future_of = require "cql.future"
 
 local FORM = "\1"
 local HEAD = 6
@@ -46,9 +47,18 @@ function Page:state()
   return FORM .. string.char(version) .. checksum(self.statement, self.values, version) .. self.raw
 end
 
---- Fetches the next page.
+--- Asks for the page, unless that was done before.
+function Page:start()
+  if self.ahead then return end
+  self.ahead = future_of.new(self.session)
+  local failure = self.session:request_page(self, self.ahead)
+  if failure then self.ahead:complete(nil, failure) end
+end
+
+--- Waits for the page.
 function Page:next()
-  return self.session:fetch_page(self)
+  self:start()
+  return self.ahead:wait()
 end
 
 --- The server's part of a string that state() gave; nil and an error if it belongs to another

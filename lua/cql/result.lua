@@ -98,30 +98,40 @@ local Rows = {}
 -- rows -> { execution =, next = page, schema_change = }; only for those that have any of it
 local details = setmetatable({}, { __mode = "k" })
 
+local function page_after(rows)
+  local more = details[rows]
+  return more and more.page
+end
+
+local function next_page(rows)
+  local page = page_after(rows)
+  if page then return page:next() end
+end
+
+local function prefetch(page)
+  if page and page.options and page.options.prefetch then page:start() end
+end
+
 local function iterate_page(state)
   state.at = state.at + 1
   local row = state.rows[state.at]
   while row == nil do
-    local rows, failure = state.more(state.rows)
+    local rows, failure = next_page(state.rows)
     if failure then error(failure, 0) end
     if not rows then return nil end
     state.rows, state.at = rows, 1
+    prefetch(page_after(rows))
     row = rows[1]
   end
   return row
-end
-
-local function next_page(rows)
-  local more = details[rows]
-  if not more or not more.page then return nil end
-  return more.page:next()
 end
 
 --- All rows, of this page and of those after it, which are fetched as the loop comes to them.
 --- A page that can't be had raises its error.
 ---@return fun(): table?
 function Rows:each()
-  return iterate_page, { rows = self, at = 0, more = next_page }
+  prefetch(page_after(self))
+  return iterate_page, { rows = self, at = 0 }
 end
 
 --- The next page; nil if this is the last one, nil and an error if it can't be had.
@@ -157,7 +167,7 @@ local function new_meta(execution, shape)
       local method = Rows[key]
       if method then return method end
       local field = FIELDS[key]
-      return field and field(self, common) or nil
+      if field then return field(self, common) end
     end,
   }
 end
@@ -358,6 +368,7 @@ local function view_next_page(state)
   view:close()
   view.result, view.page, view.count = following.result, following.page, following.count
   following.result = nil
+  prefetch(view.page)
   if following.shape ~= view.shape then
     view.shape = following.shape
     view.columns, view.types = following.columns, following.types
@@ -396,6 +407,7 @@ end
 function View:each()
   local state = { view = self, at = -1, got = 0 }
   view_start(state)
+  prefetch(self.page)
   return iterate_view, state
 end
 

@@ -322,23 +322,17 @@ end
 ---@return cql.Batch
 function Session:batch(kind, options) return batch_of.new(self, kind, options) end
 
--- The next page of a result: a request of its own, with its own deadline.
-function Session:fetch_page(page)
+-- Asks for the next page of a result, with a deadline of its own. Gives a failure or nil.
+function Session:request_page(page, waiter)
+  if not self.handle then return closed() end
   local options = { paging_state = page.raw }
   for name, value in pairs(page.options or {}) do
     if name ~= "paging_state" then options[name] = value end
   end
-  local waiter = host.waiter()
-  local failure
-  if not self.handle then
-    failure = closed()
-  elseif type(page.statement) == "string" then
-    failure = send_text(self, waiter, page.statement, options)
-  else
-    failure = send_prepared(self, waiter, page.statement, page.values or nil, options)
+  if type(page.statement) == "string" then
+    return (send_text(self, waiter, page.statement, options))
   end
-  if failure then return nil, failure end
-  return host.wait(self, waiter)
+  return (send_prepared(self, waiter, page.statement, page.values or nil, options))
 end
 
 --- Changes the keyspace on all connections. The name is taken as it stands: it is case-sensitive.
