@@ -54,33 +54,51 @@ local function rest_of(shape, mode)
   return mode.array and not mode.plain and ("n = %d"):format(shape.column_count) or ""
 end
 
+-- One row, the most frequent result of all, goes without the loop: loops that end at once are what
+-- LuaJIT compiles worst.
 local CONSTRUCTOR = [[
 local %s = ...
 return function(cells, count, out, at)
+  if count == 1 then
+    out[at] = { %s }
+    return true
+  end
   for row = 0, count - 1 do
     local first = row * %d
-    out[at + row] = { %s %s }
+    out[at + row] = { %s }
   end
   return true
 end]]
 
 local function constructor(shape, mode)
-  local names, fields = {}, {}
+  local names, one, many = {}, {}, {}
   for i = 1, shape.column_count do
     names[i] = "decode" .. i
-    fields[i] = field_of(shape, mode, i, ("decode%d(cells[first + %d])"):format(i, i - 1))
+    one[i] = field_of(shape, mode, i, ("decode%d(cells[%d])"):format(i, i - 1))
+    many[i] = field_of(shape, mode, i, ("decode%d(cells[first + %d])"):format(i, i - 1))
   end
-  local code = CONSTRUCTOR:format(table.concat(names, ", "), shape.column_count,
-    table.concat(fields, " "), rest_of(shape, mode))
+  one[#one + 1], many[#many + 1] = rest_of(shape, mode), rest_of(shape, mode)
+  local code = CONSTRUCTOR:format(table.concat(names, ", "), table.concat(one, " "),
+    shape.column_count, table.concat(many, " "))
   return load_code(code, "constructor")(unpack(decoders_of(shape, mode)))
 end
 
--- Rows with a slot for each column, to be filled.
-local TEMPLATE = [[
-return function(count, out, at)
-  for row = at, at + count - 1 do
-    out[row] = { %s %s }
+-- Rows get a slot for each column, then all slots of one column are filled, then those of the next;
+-- those of one row alone in pieces of a few columns.
+local FILLED = [[
+local fill, pieces = ...
+return function(cells, count, out, at)
+  if count == 1 then
+    local row = { %s }
+    for i = 1, #pieces do pieces[i](cells, row) end
+    out[at] = row
+    return true
   end
+  for row = at, at + count - 1 do
+    out[row] = { %s }
+  end
+  for i = 1, #fill do fill[i](cells, count, out, at) end
+  return true
 end]]
 
 local COLUMN = [[
@@ -91,21 +109,37 @@ return function(cells, count, out, at)
   end
 end]]
 
+local PIECE = [[
+local decode1, decode2, decode3, decode4 = ...
+return function(cells, row)
+  %s
+end]]
+local PIECE_COLUMNS = 4
+
+local function piece(shape, mode, decoders, first)
+  local code = {}
+  local last = math.min(first + PIECE_COLUMNS - 1, shape.column_count)
+  for i = first, last do
+    code[#code + 1] = ("row[%s] = decode%d(cells[%d])"):format(key_of(shape, mode, i),
+      i - first + 1, i - 1)
+  end
+  return load_code(PIECE:format(table.concat(code, "\n  ")), "piece")(unpack(decoders, first, last))
+end
+
 local function column_by_column(shape, mode)
-  local slots, fill = {}, {}
-  local count_of_columns = shape.column_count
-  for i, decoder in ipairs(decoders_of(shape, mode)) do
+  local decoders = decoders_of(shape, mode)
+  local slots, fill, pieces = {}, {}, {}
+  for i = 1, shape.column_count do
     slots[i] = field_of(shape, mode, i, "false")
-    local code = COLUMN:format(key_of(shape, mode, i), count_of_columns, i - 1)
-    fill[i] = load_code(code, "column")(decoder)
+    local code = COLUMN:format(key_of(shape, mode, i), shape.column_count, i - 1)
+    fill[i] = load_code(code, "column")(decoders[i])
   end
-  local code = TEMPLATE:format(table.concat(slots, " "), rest_of(shape, mode))
-  local make = load_code(code, "template")()
-  return function(cells, count, out, at)
-    make(count, out, at)
-    for i = 1, count_of_columns do fill[i](cells, count, out, at) end
-    return true
+  for first = 1, shape.column_count, PIECE_COLUMNS do
+    pieces[#pieces + 1] = piece(shape, mode, decoders, first)
   end
+  slots[#slots + 1] = rest_of(shape, mode)
+  local text = table.concat(slots, " ")
+  return load_code(FILLED:format(text, text), "filled")(fill, pieces)
 end
 
 -- Raised by what is malformed: returned instead.
