@@ -5,7 +5,7 @@
 local C = require("cql.ffi").C
 local descriptor = require "cql.types.descriptor"
 local encode = require "cql.types.encode"
-local nearest = require("cql.names").nearest
+local unknown_name = require("cql.names").unknown
 local nulls = require "cql.null"
 
 local unset = nulls.unset
@@ -13,6 +13,8 @@ local unset = nulls.unset
 local CHUNK = 16
 local NULL, UNSET = C.CQL_NULL, C.CQL_UNSET
 local FLAG_UNSET = 1 -- CQL_FLAG_UNSET, a macro
+
+local NO_VALUES = {}
 
 local binder = {}
 
@@ -72,8 +74,6 @@ end
 
 -- ---- which values ----
 
-local function quote(name) return ('"%s"'):format(tostring(name)) end
-
 local function is_named(self, values)
   if values[1] ~= nil then return false end
   for key in pairs(values) do
@@ -84,23 +84,21 @@ end
 
 local function check_names(self, values)
   for key in pairs(values) do
-    if not self.known[key] then
-      local likely = nearest(key, self.names)
-      return ("the statement has no marker named %s%s"):format(quote(key), likely
-        and ("; did you mean %s?"):format(quote(likely)) or "")
-    end
+    if not self.known[key] then return unknown_name("marker", key, self.known) end
   end
   return nil
 end
 
 local function check_positions(self, values)
-  local given = math.max(values.n or 0, #values)
+  local size, said = #values, values.n or 0
+  if type(said) ~= "number" then return "n, the number of values, must be a number" end
+  local given = math.max(said, size)
   if given <= self.count and values[self.count + 1] == nil then
     if given == 0 then return nil end
     -- Names beside positions would be lost without a word.
-    local stray = next(values, values[1] ~= nil and #values or nil)
+    local stray = next(values, size > 0 and size or nil)
     if type(stray) ~= "string" or stray == "n" then return nil end
-    return ("values are given both by position and by name (%s)"):format(quote(stray))
+    return ("values are given both by position and by name (\"%s\")"):format(stray)
   end
   return ("the statement has %d markers, and %d values were given"):format(self.count,
     math.max(given, self.count + 1))
@@ -121,7 +119,10 @@ end
 ---@param version integer of the protocol
 ---@return integer? count, integer|string flags or a message
 function Binder:encode(buffer, values, version)
-  values = values or {}
+  if type(values) ~= "table" then
+    if values ~= nil then return nil, "values are a table, by position or by name" end
+    values = NO_VALUES
+  end
   local named = is_named(self, values)
   local wrong
   if named then wrong = check_names(self, values) else wrong = check_positions(self, values) end

@@ -185,8 +185,9 @@ end
 local View = {}
 View.__index = View
 
---- Turns to row `row_index` (from 0) of `cells`, which must live as long as the view stays there.
----@param cells ffi.cdata*
+--- Turns to row `row_index` (from 0) of `cells`, which must live as long as the view stays there;
+--- nil: to no row, so that a read raises.
+---@param cells ffi.cdata*?
 ---@param row_index integer
 function View:fill(cells, row_index)
   self.cells, self.first = cells, row_index * self.column_count
@@ -214,9 +215,10 @@ function rows.view(shape)
   local index, decoders = shape.index, shape.decode
   local function read(_, column)
     local i = index[column] or column
-    local decoder = decoders[i]
-    if decoder then return decoder(view.cells[view.first + i - 1]) end
-    return nil
+    local decoder, cells = decoders[i], view.cells
+    if not decoder then return nil end
+    if not cells then error("this row's view was closed", 2) end
+    return decoder(cells[view.first + i - 1])
   end
   view.row = setmetatable({}, { __index = read, __newindex = read_only })
   return view

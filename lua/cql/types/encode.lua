@@ -10,7 +10,7 @@ local C = require("cql.ffi").C
 local new_buffer = require("cql.buffer").new
 local decimal = require "cql.types.decimal"
 local duration = require "cql.types.duration"
-local nearest = require("cql.names").nearest
+local unknown_name = require("cql.names").unknown
 local nulls = require "cql.null"
 local time = require "cql.types.time"
 local varint = require "cql.types.varint"
@@ -37,16 +37,20 @@ local function show(value)
     local cut = #value > SHOWN_MAX and value:sub(1, SHOWN_MAX) .. "..." or value
     return '"' .. cut:gsub("[%c\127-\255]", "?") .. '"'
   end
-  if kind == "number" then return (("%.17g"):format(value)) end
+  if kind == "number" then
+    local short = ("%.15g"):format(value)
+    return tonumber(short) == value and short or ("%.17g"):format(value)
+  end
   if kind == "table" and not getmetatable(value) then return "a table" end
   return tostring(value)
 end
 
 local function refuse(value, takes) return ("%s, not %s"):format(takes, show(value)) end
 
--- A value that stands for none: what holds it decides whether it may.
+-- A value that stands for none: what holds it decides whether it may. (`value == nil` would take a
+-- NULL pointer for nil.)
 local function is_absent(value)
-  if value == nil then return true end
+  if rawequal(value, nil) then return true end
   return type(value) == "userdata" and (is_null(value) or rawequal(value, unset))
 end
 encode.is_absent = is_absent
@@ -415,17 +419,12 @@ end
 local function udt(type_of, encoders)
   local names, known = type_of.names, {}
   for _, name in ipairs(names) do known[name] = true end
-  local function unknown(key)
-    local likely = nearest(key, names)
-    return ("%s has no such field%s"):format(type_of.text,
-      likely and ("; did you mean \"%s\"?"):format(likely) or ""), place(key)
-  end
   return function(buffer, value)
     if type(value) ~= "table" then
       return refuse(value, type_of.text .. " takes a table of its fields by name")
     end
     for key in pairs(value) do
-      if not known[key] then return unknown(key) end
+      if not known[key] then return type_of.text .. ": " .. unknown_name("field", key, known) end
     end
     for i = 1, #names do
       local problem, path = put_field(buffer, names[i], value[names[i]], encoders[i])
