@@ -175,13 +175,7 @@ int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user
 void cql__io_forget_lookups(cql__io *io, int forked) {
   while (!cql__list_empty(&io->lookups)) {
     lookup *l = cql__container(io->lookups.next, lookup, link);
-    if (!forked) {
-      forget(l);
-      continue;
-    }
-    cql__list_remove(&l->link);
-    close(l->answer->event);
-    free(l->answer); /* the thread that shared it is not in this process */
-    cql__free(l);
+    if (forked) atomic_store(&l->answer->owners, 1); /* the thread is not in this process */
+    forget(l);
   }
 }
