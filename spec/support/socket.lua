@@ -125,6 +125,7 @@ end
 
 -- The descriptors of this process, sorted.
 function socket.descriptors()
+  collectgarbage() -- files that nobody refers to any more
   local list = {}
   local pipe = io.popen("ls /proc/" .. C.getpid() .. "/fd")
   for line in pipe:lines() do list[#list + 1] = tonumber(line) end
