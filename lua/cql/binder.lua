@@ -110,6 +110,11 @@ local function describe(self, problem, path, i)
   return ("%s%s: %s"):format(self.names[i], path or "", problem)
 end
 
+local function undo(self, buffer, start, problem, path, i)
+  buffer.size = start
+  return nil, describe(self, problem, path, i)
+end
+
 --- Appends all values to `buffer` as cql_bind_encoded() wants them, and leaves it as it was when
 --- something is wrong.
 --- `values` is an array by the markers' order, or a table by their names; what is missing or nil
@@ -130,12 +135,16 @@ function Binder:encode(buffer, values, version)
   local start, flags = buffer.size, 0
   local list = named and self.by_name or self.by_position
   local unset_length = version >= 4 and UNSET or NULL
+  if self.count <= CHUNK then -- without a loop, which would keep LuaJIT from compiling the caller
+    local put = list[1]
+    if not put then return 0, 0 end
+    local flag, problem, path, marker = put(buffer, values, unset_length)
+    if not flag then return undo(self, buffer, start, problem, path, marker) end
+    return self.count, flag
+  end
   for i = 1, #list do
     local flag, problem, path, marker = list[i](buffer, values, unset_length)
-    if not flag then
-      buffer.size = start
-      return nil, describe(self, problem, path, marker)
-    end
+    if not flag then return undo(self, buffer, start, problem, path, marker) end
     if flag ~= 0 then flags = flag end
   end
   return self.count, flags

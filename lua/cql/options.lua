@@ -197,6 +197,18 @@ local function set_all(options, anchors)
   end
 end
 
+--- Options in the form that requests take, for one way of reading rows where they say none; nil
+--- and a text for misuse.
+---@return table?, string?
+function options_of.ready(standard_mode, options)
+  C.cql_options_init(struct)
+  local anchors = {}
+  local why, mode = set_all(options, anchors), nil
+  if not why then mode, why = mode_with(standard_mode, options) end
+  if why then return nil, why end
+  return { struct = ffi.new("cql_options_t", struct), mode = mode, anchors = anchors }
+end
+
 --- Sets the options of a request: those of the statement, then those of the call. `idempotent`:
 --- what holds if neither says. Gives the mode; nil, a text for misuse, or nil, nil, a CQL_E*.
 function options_of.apply(request, standard_mode, idempotent, of_statement, of_call)

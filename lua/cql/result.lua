@@ -222,18 +222,37 @@ end
 
 local function malformed(why) return nil, error_of.status(ffi.C.CQL_EMALFORMED, why) end
 
+-- `count` rows from `at` on into `rows`: true, or nil and an error.
+local function build_rows(shape, c, count, rows, at)
+  if C.cql_result_cells(c, count, shape.cells) ~= count then return malformed() end
+  local built, why = shape.build(shape.cells, count, rows, at)
+  if built then return true end
+  return malformed(why)
+end
+
+local function build_many(shape, c, count, rows)
+  for at = 1, count, CELLS_ROWS do
+    local built, failure = build_rows(shape, c, math.min(CELLS_ROWS, count - at + 1), rows, at)
+    if not built then return nil, failure end
+  end
+  return true
+end
+
 local function decode_rows(session, done, slot)
   local c = done.result
   local shape = shape_of(session, c.metadata, session.slots.mode[slot])
-  local count, at = c.row_count, 1
+  local count = c.row_count
   local rows = new_table(count, 0)
-  local cells = shape.cells
-  while at <= count do
-    local got = C.cql_result_cells(c, CELLS_ROWS, cells)
-    if got <= 0 then return malformed() end
-    local built, why = shape.build(cells, got, rows, at)
-    if not built then return malformed(why) end
-    at = at + got
+  if count > 0 then
+    -- Few are built without a loop here: a loop that ends after one round is never compiled, and
+    -- neither is what calls it.
+    local built, failure
+    if count <= CELLS_ROWS then
+      built, failure = build_rows(shape, c, count, rows, 1)
+    else
+      built, failure = build_many(shape, c, count, rows)
+    end
+    if not built then return nil, failure end
   end
   setmetatable(rows, meta_of(shape.cache, done, shape))
   if is_unusual(c) then

@@ -37,17 +37,24 @@ local function closed() return error_of.status(ffi.C.CQL_ECLOSED) end
 
 -- ---- taking and submitting ----
 
--- A request to fill; where as many are under way as may be, when one of them has ended.
-local function take(session)
-  while session.handle do
-    local status = C.cql_request_take(session.handle, request_out)
-    if status == 0 then return request_out[0] end
-    if status ~= ffi.C.CQL_EBUSY then return nil, error_of.status(status) end
-    local waiter = host.waiter()
-    session.busy[#session.busy + 1] = waiter
-    host.wait(session, waiter)
-  end
-  return nil, closed()
+local take
+
+-- As many are under way as may be: once one of them has ended.
+local function take_later(session, status)
+  if status ~= ffi.C.CQL_EBUSY then return nil, error_of.status(status) end
+  local waiter = host.waiter()
+  session.busy[#session.busy + 1] = waiter
+  host.wait(session, waiter)
+  return take(session)
+end
+
+-- A request to fill. No loops on this path: one that ends after its first round is what LuaJIT
+-- can't compile, nor what calls it.
+function take(session)
+  if not session.handle then return nil, closed() end
+  local status = C.cql_request_take(session.handle, request_out)
+  if status ~= 0 then return take_later(session, status) end
+  return request_out[0]
 end
 
 local function discard(request, failure)
@@ -65,6 +72,17 @@ local function submit(session, waiter, request, statement, values, options, defa
     if status then return discard(request, error_of.status(status)) end
   end
   return nil, pump.submit(session, request, waiter, mode, statement, values, options)
+end
+
+-- The same with the options of a prepared statement alone, which were made ready with it.
+local function submit_ready(session, waiter, request, statement, values)
+  local ready, mode = statement.ready, session.mode
+  if ready then
+    local status = C.cql_request_options(request, ready.struct)
+    if status ~= 0 then return discard(request, error_of.status(status)) end
+    mode = ready.mode
+  end
+  return nil, pump.submit(session, request, waiter, mode, statement, values, nil)
 end
 
 local function send_text(session, waiter, text, options)
@@ -96,6 +114,7 @@ local function send_prepared(session, waiter, statement, values, options)
   if not count then return discard(request, flags) end
   local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
   if status ~= 0 then return discard(request, error_of.status(status)) end
+  if not options then return submit_ready(session, waiter, request, statement, values) end
   return submit(session, waiter, request, statement, values, options, statement.options)
 end
 
@@ -313,7 +332,10 @@ function Session:prepare(text, options)
   if not self.handle then return nil, closed() end
   local statement, failure = prepared(self, text, options)
   if not statement then return refuse(failure) end
-  return options and statement_of.with(statement, options) or statement
+  if not options then return statement end
+  local ready, why = options_of.ready(self.mode, options)
+  if not ready then return refuse(misuse(why)) end
+  return statement_of.with(statement, options, ready)
 end
 
 --- A new batch, to be filled by batch:add() and given to execute().

@@ -23,11 +23,11 @@ function statement.new(session, handle, text, options)
   }, Statement)
 end
 
---- The same statement with other options.
-function statement.with(known, options)
+--- The same statement with other options; `ready`: the same, by options_of.ready().
+function statement.with(known, options, ready)
   local copy = {}
   for name, value in pairs(known) do copy[name] = value end
-  copy.options = options
+  copy.options, copy.ready = options, ready
   return setmetatable(copy, Statement)
 end
 
