@@ -11,8 +11,8 @@
 #include <uv.h>
 
 static const char *const statements[] = {
-    "CREATE KEYSPACE IF NOT EXISTS uv_host WITH replication = "
-    "{'class': 'SimpleStrategy', 'replication_factor': 1}",
+    ("CREATE KEYSPACE IF NOT EXISTS uv_host WITH replication = "
+     "{'class': 'SimpleStrategy', 'replication_factor': 1}"),
     "CREATE TABLE IF NOT EXISTS uv_host.planets (name text PRIMARY KEY, moons int)",
     "INSERT INTO uv_host.planets (name, moons) VALUES ('mars', 2)",
     "SELECT name, moons FROM uv_host.planets WHERE name = 'mars'"};

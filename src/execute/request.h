@@ -1,6 +1,6 @@
 /* Request: a slot from take to poll, and the body that is encoded once.
  *
- *   body  | prefix (text, or the statements of a batch) | suffix (values, page size, timestamp ..) |
+ *   body  | prefix (text, or the statements of a batch) | suffix (values, page size, time ...) |
  *
  * Each attempt writes its head by what that connection speaks: header, payload, prefix, the ids of
  * a prepared statement, consistency and flags, suffix.
