@@ -170,17 +170,17 @@ local function get32(text, at)
   return bit.bor(bit.lshift(a, 24), bit.lshift(b, 16), bit.lshift(c, 8), d)
 end
 
-local function cut(wire)
+-- The request at `at` of what came, and where the next one begins; nil: it isn't all there.
+local function cut(wire, at)
   local plain = wire.plain
-  if #plain < 9 or #plain < 9 + get32(plain, 6) then return nil end
-  local stop = 9 + get32(plain, 6)
-  wire.plain = plain:sub(stop + 1)
-  local version, flags, high, low, opcode = plain:byte(1, 5)
+  if #plain < at + 8 or #plain < at + 8 + get32(plain, at + 5) then return nil end
+  local stop = at + 8 + get32(plain, at + 5)
+  local version, flags, high, low, opcode = plain:byte(at, at + 4)
   wire.version = version
-  local body = plain:sub(10, stop)
+  local body = plain:sub(at + 9, stop)
   if bit.band(flags, 1) ~= 0 then body = server.decompress(body:sub(5), get32(body, 1)) end
   return { version = version, flags = flags, stream = high * 256 + low, opcode = opcode,
-    body = body }
+    body = body }, stop + 1
 end
 
 -- What the session asked on a socket: a list of { version, flags, stream, opcode, body }.
@@ -189,8 +189,13 @@ function Peer:requests(socket)
   local fresh = self:sent(socket)
   wire.raw, wire.quiet = wire.raw .. fresh, fresh == ""
   unframe(wire)
-  local list = {}
-  for request in function() return cut(wire) end do list[#list + 1] = request end
+  local list, at = {}, 1
+  while true do
+    local request, stop = cut(wire, at)
+    if not request then break end
+    list[#list + 1], at = request, stop
+  end
+  wire.plain = wire.plain:sub(at)
   return list
 end
 

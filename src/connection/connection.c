@@ -368,7 +368,7 @@ static void on_deadline(cql__timer *timer) {
 static void on_heartbeat(cql__timer *timer) {
   cql__connection *c = cql__container(timer, cql__connection, heartbeat);
   cql__connection_settings *settings = c->settings;
-  uint64_t now = settings->wheel->now;
+  uint64_t now = now_of(c); /* not the wheel's: the host may have slept since this was due */
   if (c->heartbeat_sent) {
     if (c->last_read < c->heartbeat_sent) {
       cql__connection_close(c, CQL_ECONNECTION, "no answer to a heartbeat");
@@ -410,19 +410,19 @@ void cql__connection_awake(cql__connection *c) {
 void cql__connection_orphan(cql__connection *c, int stream) {
   cql__streams_orphan(&c->streams, stream);
   if (c->retiring && cql__streams_live(&c->streams) == 0) /* nobody waits any more: soon */
-    cql__timer_set(c->settings->wheel, &c->deadline, c->settings->wheel->now);
+    cql__timer_set(c->settings->wheel, &c->deadline, now_of(c));
   if (!cql__timer_is_set(&c->second))
-    cql__timer_set(c->settings->wheel, &c->second, c->settings->wheel->now + 1000);
+    cql__timer_set(c->settings->wheel, &c->second, now_of(c) + 1000);
 }
 
 static void on_second(cql__timer *timer) {
   cql__connection *c = cql__container(timer, cql__connection, second);
   cql__wheel *wheel = c->settings->wheel;
   cql__streams_tick(&c->streams);
-  if (cql__streams_orphans(&c->streams)) cql__timer_set(wheel, timer, wheel->now + 1000);
+  if (cql__streams_orphans(&c->streams)) cql__timer_set(wheel, timer, now_of(c) + 1000);
   if (c->retiring || c->state != CQL__SERVING || c->streams.orphans_old <= CQL__ORPHANS_MAX) return;
   c->retiring = 1;
-  cql__timer_set(wheel, &c->deadline, wheel->now + c->settings->request_timeout_ms);
+  cql__timer_set(wheel, &c->deadline, now_of(c) + c->settings->request_timeout_ms);
   c->settings->events->retiring(c->owner, c);
   if (cql__streams_live(&c->streams) == 0)
     cql__connection_close(c, CQL_ECONNECTION, "replaced: too many answers are overdue");

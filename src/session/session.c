@@ -316,6 +316,7 @@ int cql__session_start(cql_session_t *session) {
     return CQL_EOPTION; /* no contact point at all */
   cql__cluster_open(&session->engine.cluster);
   check_hope(session);
+  session->next_due = cql__wheel_next(&session->engine.wheel);
   return 0;
 }
 
