@@ -1,4 +1,4 @@
--- Generated from include/cql.h by tools/cdef (./dev cdef): do not edit.
+-- Generated from include/cql.h by tools/cdef (./dev generate): do not edit.
 return [==[
 enum {
   CQL_ENOMEM = (-1), CQL_EINVAL = (-2), CQL_EBUSY = (-3), CQL_ECLOSED = (-4), CQL_ETIMEOUT = (-5), CQL_ECONNECTION = (-6), CQL_ENOHOST = (-7), CQL_ESERVER = (-8), CQL_EMALFORMED = (-9), CQL_EPROTOCOL = (-10), CQL_EVERSION = (-11), CQL_EAUTH = (-12), CQL_ETLS = (-13), CQL_ECONNECT = (-14), CQL_ERESOLVE = (-15), CQL_EOPTION = (-16), CQL_EFORKED = (-17), CQL_ETOOBIG = (-18), CQL_EUNSUPPORTED = (-19), CQL_EPREPARED = (-20), CQL_EKEYSPACE = (-21), CQL_ECLUSTER = (-22), CQL_EIO = (-23), CQL_ECANCELLED = (-24), CQL_EVALUE = (-25), CQL_ENOPASSWORD = (-26), CQL_EMECHANISM = (-27),

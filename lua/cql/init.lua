@@ -11,6 +11,7 @@ local host = require "cql.host"
 local session_of = require "cql.session"
 local error_of = require "cql.error"
 local null = require "cql.null"
+local types = require "cql.types"
 
 ---@class cql
 local cql = { _VERSION = ffi.string(library.C.cql_version()) }
@@ -20,8 +21,16 @@ cql.null = null.null
 --- A value that is not written at all: the column keeps what it has.
 cql.unset = null.unset
 
--- Values with a type of their own: cql.decimal "1.50", cql.varint "12345", cql.duration "1mo2d".
-for name, constructor in pairs(require "cql.types") do cql[name] = constructor end
+--- A decimal from text: "1.50" keeps its two places. Prints as text; equal if it is as a number.
+cql.decimal = types.decimal
+--- An integer of any length, from text, a number or an int64. Prints as text.
+cql.varint = types.varint
+--- A duration: from text ("1mo2d3h"), or from { months =, days =, nanoseconds = }.
+cql.duration = types.duration
+--- A random uuid (version 4), as text.
+cql.uuid = types.uuid
+--- A time-based uuid (version 1) of now, as text.
+cql.timeuuid = types.timeuuid
 
 --- Connects to a cluster and waits until it can be asked, at most connect_timeout_ms. The options
 --- are listed in docs/options.md; unknown ones raise.
@@ -32,13 +41,23 @@ function cql.connect(options)
   return session, failure
 end
 
---- Runs a function and all that it spawns as coroutines: calls in them let each other run.
+--- Runs `call(...)` and all coroutines that it spawns until they have ended: calls in them let each
+--- other run. Gives what `call` returned; an error in it is raised here.
+---@param call function
+---@param ... any its arguments
+---@return any ...
 cql.run = host.run
---- Starts a coroutine; gives a task, whose wait() gives what the function returned.
+--- Runs `call(...)` in a coroutine of its own, from the next turn on. An error in it goes to whoever
+--- waits for the task, and to the log if nobody does.
+---@param call function
+---@param ... any its arguments
+---@return cql.Task
 cql.spawn = host.spawn
 --- Waits some milliseconds while others go on.
+---@param ms number
 cql.sleep = host.sleep
 --- Milliseconds of a clock that never jumps.
+---@return number
 cql.now = host.now
 
 --- Waits for futures or tasks: an array of their values in the same order, and nil; if one of
