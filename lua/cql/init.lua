@@ -41,14 +41,14 @@ function cql.connect(options)
   return session, failure
 end
 
---- Runs `call(...)` and all coroutines that it spawns until they have ended: calls in them let each
---- other run. Gives what `call` returned; an error in it is raised here.
+--- Runs `call(...)` and all coroutines that it spawns until they have ended: calls in them let
+--- each other run. Gives what `call` returned; an error in it is raised here.
 ---@param call function
 ---@param ... any its arguments
 ---@return any ...
 cql.run = host.run
---- Runs `call(...)` in a coroutine of its own, from the next turn on. An error in it goes to whoever
---- waits for the task, and to the log if nobody does.
+--- Runs `call(...)` in a coroutine of its own, from the next turn on. An error in it goes to
+--- whoever waits for the task, and to the log if nobody does.
 ---@param call function
 ---@param ... any its arguments
 ---@return cql.Task
