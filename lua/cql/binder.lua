@@ -74,10 +74,14 @@ end
 
 -- ---- which values ----
 
+-- By name: a table with a name and without a first value. `n` is a name only if a marker has it.
 local function is_named(self, values)
   if values[1] ~= nil then return false end
-  for key in pairs(values) do
+  local key = next(values)
+  if type(key) == "string" and key ~= "n" then return true end
+  while key ~= nil do
     if type(key) == "string" and (key ~= "n" or self.known.n) then return true end
+    key = next(values, key)
   end
   return false
 end
