@@ -234,6 +234,8 @@ static int take_slice(cql__reader *reader, const uint8_t *bytes, size_t size) {
     reader->skip -= size;
     return 0;
   }
+  if (reader->large_size && size > reader->large_size - reader->large_filled)
+    return broken(reader, "segments that hold more than their envelope");
   int error = gather(reader, bytes, size);
   if (error) return error;
   if (!reader->large_size && reader->large_filled >= CQL__HEADER_SIZE) {
