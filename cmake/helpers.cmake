@@ -68,6 +68,19 @@ function(cql_bench)
   endforeach()
 endfunction()
 
+# Each fuzz/*.c on the test library, with a main() that runs the files it is given: what any compiler
+# makes of the corpus.
+function(cql_replays)
+  file(GLOB fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/fuzz/*.c)
+  foreach(source IN LISTS fuzzers)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(replay_${name} ${source} ${PROJECT_SOURCE_DIR}/fuzz/replay/main.c)
+    set_target_properties(replay_${name} PROPERTIES OUTPUT_NAME ${name}
+                          RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+    target_link_libraries(replay_${name} PRIVATE cql_test)
+  endforeach()
+endfunction()
+
 # The sources once more, instrumented, and one fuzzer for each fuzz/*.c.
 function(cql_fuzzers)
   if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)

@@ -34,8 +34,8 @@ static int open_vector(cql_items_t *items) {
 
 int cql__items_open(const cql_type_t *type, const uint8_t *bytes, int32_t length,
                     cql_items_t *out) {
-  if (length < 0) length = 0;
-  *out = (cql_items_t){type, bytes, bytes + length, 0, 0};
+  const uint8_t *end = length > 0 ? bytes + length : bytes; /* which may be NULL */
+  *out = (cql_items_t){type, bytes, end, 0, 0};
   switch (type->kind) {
     case CQL_LIST:
     case CQL_SET: return open_counted(out, 1);
