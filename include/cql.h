@@ -497,8 +497,11 @@ CQL_API int cql_poke_listen(cql_session_t *session, const char *directory, char 
 /* Accepts the host's own connection (checked), removes socket and directory, and starts a thread
  * that writes one byte whenever the session wants a step. It touches nothing else. */
 CQL_API int cql_poke_accept(cql_session_t *session);
-/* Arms it for the next wake-up; call after each step, flush and poll, before sleeping. */
+/* Arms it for the next wake-up; call after each step, flush and poll, before sleeping. A wake-up
+ * asks for a step: what it stands for is not repeated before one was taken. */
 CQL_API int cql_poke_arm(cql_session_t *session);
+/* Ends the thread; the host reads the end of its connection. It may listen again later. */
+CQL_API int cql_poke_stop(cql_session_t *session);
 
 /* ---- for people ---- */
 

@@ -286,6 +286,7 @@ typedef struct cql_metrics_s {
  int cql_poke_listen(cql_session_t *session, const char *directory, char *path, size_t size);
  int cql_poke_accept(cql_session_t *session);
  int cql_poke_arm(cql_session_t *session);
+ int cql_poke_stop(cql_session_t *session);
  int cql_message_dump(const uint8_t *envelope, size_t length, int blank, char *out,
                              size_t size);
 ]==]

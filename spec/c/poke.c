@@ -112,11 +112,55 @@ static void it_wakes_when_it_is_armed(void) {
   assert(wakes(host, 0) == 0);
   assert(write(served, "x", 1) == 1);
   assert(wakes(host, 10000) == 1);
-  assert(wakes(host, 20) == 0);       /* still readable, but not armed */
+  assert(cql_poke_arm(session) == 0); /* still readable, but no step was taken */
+  assert(wakes(host, 20) == 0);
+  settle(session);
+  assert(write(served, "x", 1) == 1);
+  assert(wakes(host, 20) == 0);       /* not armed since the last step */
   assert(cql_poke_arm(session) == 0); /* looks anew: nothing is lost in between */
   assert(wakes(host, 10000) == 1);
   end(session, host);
   assert(deaf_threads() == now - 1);
+}
+
+static void it_wakes_in_time(void) {
+  char path[128];
+  cql_config_t *config = cql_config_new();
+  cql_session_t *session;
+  cql_config_set(config, "port", port);
+  cql_config_set(config, "connect_timeout_ms", "300");
+  assert(cql_session_new(config, &session) == 0);
+  cql_config_free(config);
+  served = accept(listener, NULL, NULL);
+  assert(cql_poke_listen(session, NULL, path, sizeof path) == 0);
+  int host = dial(path);
+  assert(cql_poke_accept(session) == 0);
+  settle(session);
+  assert(cql_poke_arm(session) == 0);
+  for (int i = 0; i < 5; i++) assert(cql_poke_arm(session) == 0);
+  for (int failed = 0; !failed;) { /* the handshake gets no answer: its deadline is all there is */
+    cql_completion_t out[16];
+    assert(wakes(host, 10000) > 0);
+    assert(cql_session_step(session, 0) == 0);
+    for (int left = cql_poll(session, 16, out); left > 0; left--)
+      if (out[left - 1].code == CQL_EVENT_CONNECTION_FAILED) failed = 1;
+    assert(cql_poke_arm(session) == 0);
+  }
+  end(session, host);
+}
+
+static void a_host_that_is_left_reads_the_end(void) {
+  cql_session_t *session = new_session();
+  int host = start(session);
+  char byte;
+  assert(cql_poke_stop(session) == 0 && cql_poke_stop(session) == 0);
+  assert(recv(host, &byte, 1, 0) == 0);
+  assert(cql_poke_arm(session) == CQL_EINVAL);
+  close(host);
+  host = start(session);
+  assert(cql_poke_arm(session) == 0);
+  assert(wakes(host, 10000) > 0);
+  end(session, host);
 }
 
 static void the_path_is_private_and_goes(void) {
@@ -194,6 +238,8 @@ static void a_child_only_closes(void) {
 int main(void) {
   listen_somewhere();
   it_wakes_when_it_is_armed();
+  it_wakes_in_time();
+  a_host_that_is_left_reads_the_end();
   the_path_is_private_and_goes();
   a_stranger_is_not_let_in();
   a_host_that_goes_may_come_again();

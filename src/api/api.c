@@ -100,6 +100,7 @@ int cql_session_step(cql_session_t *session, int wait_ms) {
   int64_t wait = cql__session_wait(session);
   if (wait < 0 || (wait_ms >= 0 && wait_ms < wait)) wait = wait_ms;
   int more = cql__io_step(io_of(session), wait);
+  cql__poke_stepped(session->poke);
   cql__session_after(session, more);
   return 0;
 }
@@ -177,4 +178,11 @@ int cql_poke_arm(cql_session_t *session) {
   if (forked(session)) return CQL_EFORKED;
   if (!session->poke) return CQL_EINVAL;
   return cql__poke_arm(session->poke, cql__io_fd(io_of(session)), cql_session_timeout(session));
+}
+
+int cql_poke_stop(cql_session_t *session) {
+  if (forked(session)) return CQL_EFORKED;
+  cql__poke_free(session->poke, 0);
+  session->poke = NULL;
+  return 0;
 }

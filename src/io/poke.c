@@ -11,15 +11,18 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "cql.h"
 
-/* What the thread reads is set before it starts and never changes. */
+/* What the thread reads (host, watch) is set before it starts and never changes. */
 struct cql__poke {
   int listener, host, watch, timer, stop;
   int running;
+  int stepped; /* since it was armed last: the descriptor's one shot may be spent */
+  int64_t due; /* what the timer was set to, in ms of the monotonic clock; INT64_MAX: nothing */
   pthread_t thread;
   char directory[128], path[108];
 };
@@ -128,6 +131,7 @@ int cql__poke_accept(cql__poke *poke, int fd) {
   poke->watch = epoll_create1(EPOLL_CLOEXEC);
   poke->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   poke->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  poke->due = INT64_MAX;
   if (poke->watch < 0 || poke->timer < 0 || poke->stop < 0 ||
       add_watch(poke, poke->stop, EPOLLIN, TAG_STOP) ||
       add_watch(poke, poke->timer, EPOLLIN | EPOLLONESHOT, TAG_TIMER) ||
@@ -142,15 +146,34 @@ static int arm(const cql__poke *poke, int fd, uint32_t tag) {
   return epoll_ctl(poke->watch, EPOLL_CTL_MOD, fd, &event) ? CQL_EIO : 0;
 }
 
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int set_timer(cql__poke *poke, int64_t wait_ms) {
+  struct itimerspec when = {{0, 0}, {wait_ms / 1000, (wait_ms % 1000) * 1000000 + (wait_ms == 0)}};
+  if (timerfd_settime(poke->timer, 0, &when, NULL)) return CQL_EIO;
+  return arm(poke, poke->timer, TAG_TIMER);
+}
+
+void cql__poke_stepped(cql__poke *poke) {
+  if (poke) poke->stepped = 1;
+}
+
+/* A turn that only sent something needs no system call here: the descriptor is still armed, or the
+ * host's byte is under way; and a timer that comes too early wakes the host once for nothing. */
 int cql__poke_arm(cql__poke *poke, int fd, int64_t wait_ms) {
   if (!poke->running) return CQL_EINVAL;
-  struct itimerspec when = {{0, 0}, {0, 0}};
-  if (wait_ms >= 0) {
-    when.it_value.tv_sec = wait_ms / 1000;
-    when.it_value.tv_nsec = (wait_ms % 1000) * 1000000 + (wait_ms == 0);
+  int64_t now = now_ms();
+  int64_t due = wait_ms < 0 ? INT64_MAX : now + wait_ms;
+  if (due < poke->due || poke->due <= now) {
+    poke->due = due;
+    if (wait_ms >= 0 && set_timer(poke, wait_ms)) return CQL_EIO;
   }
-  if (timerfd_settime(poke->timer, 0, &when, NULL)) return CQL_EIO;
-  if (wait_ms >= 0 && arm(poke, poke->timer, TAG_TIMER)) return CQL_EIO;
+  if (!poke->stepped) return 0;
+  poke->stepped = 0;
   return arm(poke, fd, TAG_READY);
 }
 

@@ -13,6 +13,8 @@ typedef struct cql__poke cql__poke;
 int cql__poke_listen(const char *directory, char *path, size_t size, cql__poke **out);
 /* Accepts the connection of this very process and starts the thread on `fd`. */
 int cql__poke_accept(cql__poke *poke, int fd);
+/* The session took a step, so that it may have seen what the host is being woken for. */
+void cql__poke_stepped(cql__poke *poke);
 /* Wake the host when `fd` is readable or in `wait_ms` (0: at once; -1: no timer). */
 int cql__poke_arm(cql__poke *poke, int fd, int64_t wait_ms);
 /* Stops the thread and waits for it (a millisecond). `forked`: closes descriptors only. */
