@@ -8,7 +8,7 @@
 local library = require "cql.ffi"
 local ffi = require "ffi"
 local host = require "cql.host"
-local session_of = require "cql.session"
+local connect = require "cql.connect"
 local error_of = require "cql.error"
 local null = require "cql.null"
 local types = require "cql.types"
@@ -37,7 +37,7 @@ cql.timeuuid = types.timeuuid
 ---@param options table
 ---@return cql.Session?, cql.Error?
 function cql.connect(options)
-  local session, failure = session_of.connect(options, 2)
+  local session, failure = connect(options, 2)
   return session, failure
 end
 

@@ -45,7 +45,6 @@ function pump.submit(session, request, waiter, mode, statement, values, options)
   slots.statement[slot], slots.values[slot] = statement, values or false
   slots.options[slot] = options or false
   C.cql_submit(request, slot)
-  host.submitted(session)
   return slot
 end
 

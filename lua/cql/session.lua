@@ -13,7 +13,6 @@ local future_of = require "cql.future"
 local paging = require "cql.paging"
 
 local STATEMENTS_MAX = 1000 -- that a session prepared by itself
-local CONNECT_GRACE_MS = 500 -- for the reason of a failed connect to come in before we give up
 
 ---@class cql.Session
 local Session = {}
@@ -37,6 +36,12 @@ local function closed() return error_of.status(ffi.C.CQL_ECLOSED) end
 
 -- ---- taking and submitting ----
 
+-- Before anything is submitted. Nothing, or a failure.
+local function undriven(session)
+  local driven, why = host.drive(session)
+  if not driven then return error_of.driver("NO_DRIVER", why) end
+end
+
 local take
 
 -- As many are under way as may be: once one of them has ended.
@@ -52,6 +57,8 @@ end
 -- can't compile, nor what calls it.
 function take(session)
   if not session.handle then return nil, closed() end
+  local failure = undriven(session)
+  if failure then return nil, failure end
   local status = C.cql_request_take(session.handle, request_out)
   if status ~= 0 then return take_later(session, status) end
   return request_out[0]
@@ -161,7 +168,7 @@ local function prepared(session, text, options)
     if failure then return nil, failure end
     session.preparing[key] = preparing
   end
-  local waiter = host.waiter()
+  local waiter = host.waiter "seldom"
   preparing.waiting[#preparing.waiting + 1] = waiter
   return host.wait(session, waiter)
 end
@@ -364,15 +371,17 @@ end
 function Session:use(keyspace)
   if type(keyspace) ~= "string" then error("use takes the name of a keyspace", 2) end
   if not self.handle then return nil, closed() end
-  local waiter = host.waiter()
+  local failure = undriven(self)
+  if failure then return nil, failure end
+  local waiter = host.waiter "seldom"
   local slot = pump.slot(self, waiter, self.mode)
   local status = C.cql_session_use(self.handle, keyspace, #keyspace, slot)
   if status ~= 0 then
     pump.unused(self, slot)
     return nil, error_of.status(status)
   end
-  host.submitted(self)
-  local rows, failure = host.wait(self, waiter)
+  local rows
+  rows, failure = host.wait(self, waiter)
   if not rows then return nil, failure end
   self.statements:clear() -- what a statement means depends on the keyspace
   return true
@@ -421,12 +430,13 @@ Session.__tostring = Session.dump
 ---@return cql.Error?
 function Session:close(drain_ms)
   if not self.handle then return true end
+  self.on_end(self)
   local status = C.cql_session_close(self.handle, drain_ms or 5000)
   if status < 0 then return nil, error_of.status(status) end
   local waiter = host.waiter()
   self.closing = self.closing or {}
   self.closing[#self.closing + 1] = waiter
-  host.submitted(self)
+  host.drive(self)
   host.wait(self, waiter)
   return true
 end
@@ -452,79 +462,59 @@ function Session:on_opened()
   end
 end
 
+-- Tells those who wait in connect().
+local function pass(session, ready, failure)
+  local gates = session.gates
+  session.gates, session.ready, session.failure = {}, ready, failure
+  for i = 1, #gates do gates[i]:complete(ready, failure) end
+end
+
 function Session:on_ready()
   self:on_opened()
-  if self.connecting then self.connecting:complete(true) end
+  pass(self, true)
 end
 
 function Session:on_failed(failure)
-  if self.connecting then self.connecting:complete(nil, failure) end
+  self.on_end(self)
+  pass(self, false, failure)
 end
 
 function Session:on_closed()
   local handle = self.handle
   if not handle then return end
-  self.handle = nil
+  pass(self, false, closed())
   host.detach(self)
+  self.handle = nil
   C.cql_session_free(ffi.gc(handle, nil))
   for _, waiter in ipairs(self.busy) do host.wake(waiter) end
   for _, waiter in ipairs(self.closing or {}) do host.wake(waiter, true) end
   self.busy, self.closing = {}, nil
 end
 
--- ---- connecting ----
-
--- Completed by READY, FAILED or the deadline, whichever comes first.
-local Gate = {}
-Gate.__index = Gate
-function Gate:complete(value, failure)
-  if self.passed then return end
-  self.passed = true
-  host.wake(self.waiter, value, failure)
-end
-
-local function wait_until_ready(session, timeout_ms)
-  local waiter = host.waiter()
-  session.connecting = setmetatable({ waiter = waiter }, Gate)
-  host.after(timeout_ms, session.connecting)
-  host.submitted(session)
-  local ready, failure = host.wait(session, waiter)
-  session.connecting = nil
-  if ready then return true end
-  local last = session.last_failure
-  return nil, failure or last and last.error and error_of.status(ffi.C.CQL_ENOHOST,
-    ("%s: %s"):format(last.address, last.message)) or error_of.status(ffi.C.CQL_ENOHOST)
-end
+-- ---- opening ----
 
 local session_of = {}
 
-local function new_session(options, handle)
-  return setmetatable({
-    handle = handle, slots = pump.slots(), busy = {}, preparing = {}, shapes = {},
-    void_cache = {}, statements = statement_of.cache(STATEMENTS_MAX), version = 5,
-    mode = options_of.mode(options), handlers = options.on or {}, log_function = options.log,
-    authenticate = options.authenticate,
-  }, Session)
-end
+local function nothing() end
 
---- As cql.connect().
+--- A session that begins to connect; nil and an error. Mistakes in the options raise at `level`.
+--- `on_end(session)` is called when it starts closing, or has failed for good.
 ---@return cql.Session?, cql.Error?
-function session_of.connect(options, level)
-  if type(options) ~= "table" then error("connect takes a table of options", level + 1) end
+function session_of.open(options, level, on_end)
   local built = config.build(options, level + 1)
-  host.waiter() -- where waiting is a mistake, it says so before anything is opened
   local out = ffi.new "cql_session_t *[1]"
   local status = C.cql_session_new(built, out)
   if status ~= 0 then
     return nil, error_of.status(status, ffi.string(C.cql_config_error(built)))
   end
-  local session = new_session(options, ffi.gc(out[0], C.cql_session_free))
+  local session = setmetatable({
+    handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = {}, preparing = {},
+    gates = {}, shapes = {}, void_cache = {}, statements = statement_of.cache(STATEMENTS_MAX),
+    version = 5, mode = options_of.mode(options), handlers = options.on or {},
+    log_function = options.log, authenticate = options.authenticate, on_end = on_end or nothing,
+  }, Session)
   host.attach(session)
-  local ready, failure = wait_until_ready(session,
-    (options.connect_timeout_ms or 5000) + CONNECT_GRACE_MS)
-  if ready then return session end
-  session:close(0)
-  return nil, failure
+  return session
 end
 
 return session_of

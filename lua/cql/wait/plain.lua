@@ -6,17 +6,8 @@
 -- that can't yield steps the sessions itself until its own answer is there.
 local ffi = require "ffi"
 local C = require("cql.ffi").C
-local error_of = require "cql.error"
-
--- Under names of our own: another module may have declared these, otherwise.
-if not pcall(ffi.typeof, "cql_timespec") then
-  ffi.cdef [[
-    struct cql_pollfd { int fd; short events, revents; };
-    int cql_lua_poll(struct cql_pollfd *fds, unsigned long count, int wait_ms) asm("poll");
-    typedef struct { long seconds, nanoseconds; } cql_timespec;
-    int cql_lua_clock(int clock, cql_timespec *out) asm("clock_gettime");
-  ]]
-end
+local answer = require "cql.wait.answer"
+local clock = require "cql.wait.clock"
 
 local running, yield, create = coroutine.running, coroutine.yield, coroutine.create
 local resume, status = coroutine.resume, coroutine.status
@@ -25,15 +16,7 @@ local plain = {}
 
 -- ---- time ----
 
-local timespec = ffi.new "cql_timespec"
-local CLOCK_MONOTONIC = 1
-
---- Milliseconds of a clock that never jumps.
----@return number
-function plain.now()
-  ffi.C.cql_lua_clock(CLOCK_MONOTONIC, timespec)
-  return tonumber(timespec.seconds) * 1000 + tonumber(timespec.nanoseconds) / 1e6
-end
+plain.now = clock.now
 local now = plain.now
 
 -- Sleepers: a heap by the time at which they are due, those of one time in order.
@@ -94,33 +77,20 @@ end
 
 -- ---- tasks ----
 
----@class cql.Task
-local Task = {}
-Task.__index = Task
+local Task = require "cql.wait.task"(plain)
 
-local tasks = {}      -- coroutine -> its task, while it lives
-local current         -- the coroutine that the scheduler runs now
-local answering       -- the name of a function that may not wait, while it runs
-
-local function first_free(task)
-  local waiting = task.waiting
-  task.waiting = nil
-  for i = 1, #(waiting or {}) do plain.wake(waiting[i], task) end
-end
+local tasks = {} -- coroutine -> its task, while it lives
+local current    -- the coroutine that the scheduler runs now
 
 local function task_ended(task, ok, ...)
   tasks[task.thread] = nil
   if task.run then task.run.live = task.run.live - 1 end
-  task.done, task.ok = true, ok
   if ok then
-    task.count, task.values = select("#", ...), { ... }
+    task:succeeded(...)
   else
     local failure = ...
-    task.failure = failure
-    task.traceback = debug.traceback(task.thread, tostring(failure))
-    if not task.watched then plain.report("error", "in a coroutine: " .. task.traceback) end
+    task:failed(failure, debug.traceback(task.thread, tostring(failure)))
   end
-  first_free(task)
 end
 
 local function after_resume(thread, previous, ...)
@@ -177,9 +147,7 @@ function Blocked:complete(a, b) self.done, self.a, self.b = true, a, b end
 
 --- What to hand to whoever will complete it; then call wait() with it at once.
 function plain.waiter()
-  if answering then
-    error(answering .. " may not wait: it is answered within the session's turn", 3)
-  end
+  answer.refuse_waiting()
   local thread = running()
   if thread and thread == current then return thread end
   return setmetatable({}, Blocked)
@@ -238,7 +206,7 @@ local function step_all(count, wait_ms)
     if timeout >= 0 and (wait_ms < 0 or timeout < wait_ms) then wait_ms = timeout end
     pollfds[i - 1].fd, pollfds[i - 1].events = C.cql_session_fd(session.handle), 1
   end
-  ffi.C.cql_lua_poll(pollfds, count, wait_ms)
+  clock.poll(pollfds, count, wait_ms)
   for i = 1, count do
     if list[i].handle then step_one(list[i], 0) end
   end
@@ -264,7 +232,7 @@ local function turn(wait_ms)
   elseif wait_ms < 0 then
     error("everyone waits and nothing can wake them: there is no session and nobody sleeps", 0)
   elseif wait_ms > 0 then
-    ffi.C.cql_lua_poll(nil, 0, wait_ms)
+    clock.poll(nil, 0, wait_ms)
   end
   wake_sleepers()
 end
@@ -289,35 +257,13 @@ function plain.after(ms, target)
   heap_push { due = now() + ms, serial = sleep_serial, waiter = target }
 end
 
---- After something was submitted: the next turn sends it.
-function plain.submitted() end
+--- Before something is submitted: will it be sent, and its answer read? Here the next turn does it.
+function plain.drive() return true end
 
 --- Runs `call`, a function that may not wait; it says why if it does.
-function plain.answer(name, call, ...)
-  local outer = answering
-  answering = name
-  local ok, a = pcall(call, ...)
-  answering = outer
-  return ok, a
-end
+plain.answer = answer.run
 
 -- ---- what users call ----
-
---- What the coroutine returned; nil and the error if it failed.
----@return any ...
-function Task:wait()
-  if not self.done then
-    self.watched = true
-    local waiter = plain.waiter()
-    if type(waiter) == "table" then waiter.needs_others = true end
-    self.waiting = self.waiting or {}
-    self.waiting[#self.waiting + 1] = waiter
-    plain.wait(nil, waiter)
-  end
-  if self.ok then return unpack(self.values, 1, self.count) end
-  if error_of.is(self.failure) then return nil, self.failure end
-  return nil, error_of.driver("TASK_FAILED", self.traceback)
-end
 
 --- Waits `ms` milliseconds; sessions go on meanwhile.
 ---@param ms number
@@ -338,13 +284,13 @@ function plain.run(call, ...)
   local own = { live = 0 }
   local task = start(own, call, ...)
   task.watched = true
-  local function ended() return task.done and (own.live == 0 or not task.ok) end
+  local function ended() return task.done and (own.live == 0 or task.failure ~= nil) end
   while not ended() do
     run_ready()
     if ended() then break end
     turn(ring_count > 0 and 0 or -1)
   end
-  if not task.ok then
+  if task.failure ~= nil then
     error(type(task.failure) == "string" and task.traceback or task.failure, 0)
   end
   return unpack(task.values, 1, task.count)

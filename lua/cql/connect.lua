@@ -1,0 +1,94 @@
+--- Connecting: a session is opened, or shared by its name, and waited for.
+local ffi = require "ffi"
+local error_of = require "cql.error"
+local host = require "cql.host"
+local session_of = require "cql.session"
+
+local TIMEOUT_MS = 5000 -- connect_timeout_ms, unless the options say another
+local GRACE_MS = 500 -- for the reason of a failed connect to come in before we give up
+
+-- Completed when the session is ready, has failed, or the time is over; whichever comes first.
+local Gate = {}
+Gate.__index = Gate
+function Gate:complete(ready, failure)
+  if self.passed then return end
+  self.passed = true
+  host.wake(self.waiter, ready, failure)
+end
+
+local function no_host(last)
+  local why = last and last.error and ("%s: %s"):format(last.address, last.message)
+  return error_of.status(ffi.C.CQL_ENOHOST, why)
+end
+
+-- true, or nil and an error.
+local function wait_until_ready(session, timeout_ms)
+  if session.ready then return true end
+  if session.failure then return nil, session.failure end
+  local ok, why = host.drive(session)
+  if not ok then return nil, error_of.driver("NO_DRIVER", why) end
+  local waiter = host.waiter "seldom"
+  local gate = setmetatable({ waiter = waiter }, Gate)
+  session.gates[#session.gates + 1] = gate
+  host.after(timeout_ms, gate)
+  local ready, failure = host.wait(session, waiter)
+  if ready then return true end
+  return nil, failure or no_host(session.last_failure)
+end
+
+-- ---- shared by name ----
+
+local named = {} -- name -> { session =, options = }, until the session ends
+
+local function forget(session)
+  for name, entry in pairs(named) do
+    if entry.session == session then named[name] = nil end
+  end
+end
+
+local COMPARED = { string = true, number = true, boolean = true }
+
+-- The first option that one has and the other has not, or otherwise.
+local function difference(one, other)
+  for name, value in pairs(one) do
+    if COMPARED[type(value)] and other[name] ~= value then return name end
+  end
+end
+
+-- The session of this name; nil if there is none yet.
+local function find(options, level)
+  local entry = named[options.name]
+  if not entry then return nil end
+  local name = difference(options, entry.options) or difference(entry.options, options)
+  if name then
+    error(("session \"%s\" was connected with another %s: give one of them another name")
+      :format(options.name, name), level + 1)
+  end
+  return entry.session
+end
+
+local function open(options, level)
+  local session, failure = session_of.open(options, level + 1, forget)
+  if session and options.name then
+    local copy = {}
+    for name, value in pairs(options) do copy[name] = value end
+    named[options.name] = { session = session, options = copy }
+  end
+  return session, failure
+end
+
+--- As cql.connect(). A session with a name goes on trying when the time is over, and the next
+--- who asks for it waits for it again; one without is closed.
+---@return cql.Session?, cql.Error?
+return function(options, level)
+  if type(options) ~= "table" then error("connect takes a table of options", level + 1) end
+  host.waiter "seldom" -- where waiting is a mistake, it says so before anything is opened
+  local session, failure = find(options, level + 1)
+  if not session then session, failure = open(options, level + 1) end
+  if not session then return nil, failure end
+  local ready
+  ready, failure = wait_until_ready(session, (options.connect_timeout_ms or TIMEOUT_MS) + GRACE_MS)
+  if ready then return session end
+  if session.failure or not options.name then session:close(0) end
+  return nil, failure
+end
