@@ -28,6 +28,7 @@ unit.cdef("sim", [[
   void cql__sim_split(cql__sim *sim, int socket, size_t read_max);
   void cql__sim_room(cql__sim *sim, int socket, int64_t room);
   void cql__sim_reset(cql__sim *sim, int socket);
+  void cql__sim_exhaust(cql__sim *sim, int count);
   int cql__sim_lookups(const cql__sim *sim);
   const char *cql__sim_lookup_name(const cql__sim *sim, int lookup);
   int cql__sim_resolve(cql__sim *sim, int lookup, const char *addresses);
@@ -50,15 +51,17 @@ local Peer = {}
 Peer.__index = Peer
 local peer = { C = C }
 
--- A session with options as in its configuration; nil and the error if it can't be made.
+-- A session with options as in its configuration; nil and the error if it can't be made. One
+-- option more: `exhausted`, so many sockets and look-ups fail at first.
 function peer.new(options, seed)
   local self = setmetatable({ C = C, wires = {}, events = {}, handshake = {} }, Peer)
   self.supported = { { "CQL_VERSION", "3.4.5" }, { "COMPRESSION", "snappy", "lz4" },
     { "PROTOCOL_VERSIONS", "3/v3", "4/v4", "5/v5" } }
   self.sim = C.cql__sim_new(seed or 1, 1000)
+  if options and options.exhausted then C.cql__sim_exhaust(self.sim, options.exhausted) end
   local config = C.cql_config_new()
   for name, value in pairs(options or {}) do
-    local result = C.cql_config_set(config, name, tostring(value))
+    local result = name == "exhausted" and 0 or C.cql_config_set(config, name, tostring(value))
     assert(result == 0, ffi.string(C.cql_config_error(config)))
   end
   local out = ffi.new "cql_session_t *[1]"
@@ -128,6 +131,18 @@ function Peer:refuse(socket) C.cql__sim_refuse(self.sim, socket or self:sockets(
 function Peer:reset(socket) C.cql__sim_reset(self.sim, socket or self.socket) end
 function Peer:address(socket) return ffi.string(C.cql__sim_address(self.sim, socket)) end
 function Peer:is_closed(socket) return C.cql__sim_is_closed(self.sim, socket) ~= 0 end
+function Peer:names()
+  local list = {}
+  for i = 0, C.cql__sim_lookups(self.sim) - 1 do
+    list[i + 1] = ffi.string(C.cql__sim_lookup_name(self.sim, i))
+  end
+  return list
+end
+-- Answers a look-up; addresses with blanks between them, none: there is no such name.
+function Peer:resolve(lookup, addresses)
+  assert(C.cql__sim_resolve(self.sim, lookup, addresses) == 0)
+  self:step()
+end
 function Peer:open_sockets()
   local list = {}
   for socket = 0, self:sockets() - 1 do

@@ -75,7 +75,7 @@ static void on_closed(void *user, cql__node *node, int error, const char *why) {
   cql_session_t *session = user;
   cql__session_tell(session, CQL_EVENT_CONNECTION_CLOSED, error, node->text, why);
   if (session->engine.cluster.serving_count == 0 && !session->engine.closing &&
-      !cql__timer_is_set(&session->resolving))
+      session->names_pending == 0)
     resolve_in(session, RESOLVE_FIRST_MS);
 }
 

@@ -42,6 +42,7 @@ struct cql__sim {
   int count, capacity;
   lookup **lookups;
   int lookup_count;
+  int exhausted;
   int more;
   uint64_t calls;
 };
@@ -75,6 +76,10 @@ static uint64_t sim_chance(cql__link *link) { return cql__rand_next(&sim_of(link
 static int sim_open(cql__link *link, const cql__address *address, void *user, cql__socket **out) {
   cql__sim *sim = sim_of(link);
   *out = NULL;
+  if (sim->exhausted > 0) {
+    sim->exhausted--;
+    return CQL_EIO;
+  }
   if (sim->count == sim->capacity) {
     int capacity = sim->capacity * 2 + 8;
     cql__socket **grown = realloc(sim->sockets, (size_t)capacity * sizeof *grown);
@@ -139,6 +144,10 @@ static int sim_resolve(cql__link *link, const char *name, uint16_t port, void *u
                        uint32_t ticket) {
   cql__sim *sim = sim_of(link);
   size_t size = ((size_t)sim->lookup_count + 1) * sizeof *sim->lookups;
+  if (sim->exhausted > 0) {
+    sim->exhausted--;
+    return CQL_EIO;
+  }
   lookup **grown = realloc(sim->lookups, size);
   if (!grown) return CQL_ENOMEM;
   sim->lookups = grown;
@@ -290,6 +299,8 @@ void cql__sim_split(cql__sim *sim, int socket, size_t read_max) {
 void cql__sim_room(cql__sim *sim, int socket, int64_t room) { sim->sockets[socket]->room = room; }
 void cql__sim_reset(cql__sim *sim, int socket) { sim->sockets[socket]->reset = 1; }
 uint64_t cql__sim_calls(const cql__sim *sim) { return sim->calls; }
+
+void cql__sim_exhaust(cql__sim *sim, int count) { sim->exhausted = count; }
 
 /* ---- names ---- */
 

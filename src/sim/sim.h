@@ -45,6 +45,8 @@ void cql__sim_split(cql__sim *sim, int socket, size_t read_max);
 void cql__sim_room(cql__sim *sim, int socket, int64_t room);
 /* The peer is gone: the next read, or write, says so. */
 void cql__sim_reset(cql__sim *sim, int socket);
+/* The next so many sockets and look-ups fail at once, as where descriptors have run out. */
+void cql__sim_exhaust(cql__sim *sim, int count);
 /* Look-ups of names, numbered likewise; nothing is answered by itself. `addresses`: with blanks
  * between them; none: there is no such name. */
 int cql__sim_lookups(const cql__sim *sim);
