@@ -10,8 +10,7 @@ local function word(text)
   return value
 end
 
-local host = rawget(_G, "ngx")
-local null = host and host.null or word "null"
+local null = _G.ngx and _G.ngx.null or word "null"
 local unset = word "unset"
 
 -- cjson's null and nginx's are the same: a light userdata of address 0. Lua code can't make one,

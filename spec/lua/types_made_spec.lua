@@ -168,4 +168,15 @@ describe("null", function()
     end
     assert.is_false(null.is_null(nil))
   end)
+
+  it("is nginx's where there is one", function()
+    local light = require("cjson").null -- as ngx.null is
+    _G.ngx = { null = light }
+    local inside = dofile "lua/cql/null.lua"
+    _G.ngx = nil
+    assert.equal(light, inside.null)
+    assert.is_true(inside.is_null(light))
+    assert.is_false(inside.is_null(inside.unset))
+    assert.is_false(null.is_null(inside.unset))
+  end)
 end)

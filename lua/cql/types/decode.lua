@@ -388,11 +388,16 @@ local function compile_fields(type, mode, absent)
   return fields_decoder(type, keys, decoders, absent, not mode.plain and "n" or nil)
 end
 
+local json_null
+
 --- What JSON writes as null, where its library is there; else cql.null.
 local function null_of(mode)
   if not mode.plain then return null end
-  local found, cjson = pcall(require, "cjson")
-  return found and cjson.null or null
+  if json_null == nil then
+    local found, cjson = pcall(require, "cjson")
+    json_null = found and cjson.null or null
+  end
+  return json_null
 end
 decode.null_of = null_of
 
