@@ -379,6 +379,7 @@ int64_t cql__session_wait(cql_session_t *session) {
 
 void cql_submit(cql_request_t *request, uint32_t tag) {
   cql__engine *engine = request->engine;
+  if (request->state != CQL__REQUEST_TAKEN) return; /* it is ours already */
   request->tag = tag;
   engine->metrics.requests++;
   int error = engine->closing ? CQL_ECLOSED : cql__request_seal(request);
