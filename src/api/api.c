@@ -155,6 +155,11 @@ void cql_request_discard(cql_request_t *request) {
   if (request && request->state == CQL__REQUEST_TAKEN) cql__request_release(request);
 }
 
+void cql_submit(cql_request_t *request, uint32_t tag) {
+  const cql_session_t *session = cql__container(request->engine, cql_session_t, engine);
+  if (!forked(session)) cql__session_submit(request, tag);
+}
+
 int cql_cancel(cql_session_t *session, uint32_t tag) {
   return forked(session) ? CQL_EFORKED : cql__engine_cancel(&session->engine, tag);
 }

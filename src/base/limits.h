@@ -55,6 +55,15 @@
 /* Shapes of rows that a session remembers beside those of prepared statements. */
 #define CQL__SHAPES_MAX 256
 
+/* Timestamps further ahead of the clock than this are told of, at most so often. */
+#define CQL__DRIFT_US         1000000
+#define CQL__DRIFT_WARNING_MS 10000
+
+/* Steps in a row that leave something unread, after which deadlines are looked at all the same: one
+ * connection that never runs dry must not keep the others' requests from timing out. What a socket
+ * had buffered when the first of them began has been read by then. */
+#define CQL__UNREAD_STEPS_MAX 16
+
 /* How late a step must be for silence not to be held against the peers: the host slept. */
 #define CQL__OVERSLEPT_MS 500
 

@@ -191,6 +191,12 @@ cql__channel *cql__cluster_choose(cql__cluster *cluster) {
   return chosen;
 }
 
+int cql__cluster_accepts(const cql__cluster *cluster) {
+  for (uint32_t i = 0; i < cluster->serving_count; i++)
+    if (cql__connection_accepts(&cluster->serving[i]->connection)) return 1;
+  return 0;
+}
+
 /* ---- what connections tell ---- */
 
 static void leave_serving(cql__channel *channel) {

@@ -69,6 +69,8 @@ void cql__cluster_open(cql__cluster *cluster);
 int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why);
 /* The connection for the next request; NULL: none accepts. */
 cql__channel *cql__cluster_choose(cql__cluster *cluster);
+/* Would cql__cluster_choose() find one? */
+int cql__cluster_accepts(const cql__cluster *cluster);
 /* A turn has ended: the next one may gather elsewhere. */
 static inline void cql__cluster_turn(cql__cluster *cluster) { cluster->current = NULL; }
 /* Closes all connections and opens none. */

@@ -53,7 +53,8 @@ int cql__connection_open(cql__connection *c, const cql__address *address) {
   cql__connection_settings *settings = c->settings;
   c->version = (uint8_t)settings->version;
   c->own_pending = CQL__OWN_NONE;
-  c->auth_rounds = c->want_use = c->blocked = c->retiring = c->lower_to = 0;
+  c->auth_rounds = c->want_use = c->blocked = c->lower_to = 0;
+  c->retiring = NULL;
   c->last_read = c->heartbeat_sent = 0;
   c->unknown_streams = 0;
   c->gathered = 0;
@@ -301,7 +302,7 @@ static int is_answer(const cql__connection *c, const uint8_t *header) {
 /* An answer has been dealt with: was it the last that a retiring connection waited for? */
 static int retired(cql__connection *c) {
   if (!c->retiring || cql__streams_live(&c->streams) > 0) return 0;
-  return cql__connection_fail(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
+  return cql__connection_fail(c, CQL_ECONNECTION, "%s", c->retiring);
 }
 
 static int on_envelope(void *user, const cql__envelope *envelope) {
@@ -355,8 +356,7 @@ static void on_deadline(cql__timer *timer) {
       [CQL__USE_SENT] = "using the keyspace",
   };
   if (c->state == CQL__SERVING) {
-    const char *why =
-        c->retiring ? "replaced: too many answers are overdue" : "no answer to USE in time";
+    const char *why = c->retiring ? c->retiring : "no answer to USE in time";
     cql__connection_close(c, CQL_ECONNECTION, why);
     return;
   }
@@ -421,11 +421,15 @@ static void on_second(cql__timer *timer) {
   cql__streams_tick(&c->streams);
   if (cql__streams_orphans(&c->streams)) cql__timer_set(wheel, timer, now_of(c) + 1000);
   if (c->retiring || c->state != CQL__SERVING || c->streams.orphans_old <= CQL__ORPHANS_MAX) return;
-  c->retiring = 1;
-  cql__timer_set(wheel, &c->deadline, now_of(c) + c->settings->request_timeout_ms);
+  cql__connection_retire(c, "replaced: too many answers are overdue");
+  if (cql__streams_live(&c->streams) == 0) cql__connection_close(c, CQL_ECONNECTION, c->retiring);
+}
+
+void cql__connection_retire(cql__connection *c, const char *why) {
+  if (c->retiring || c->state != CQL__SERVING) return;
+  c->retiring = why;
+  cql__timer_set(c->settings->wheel, &c->deadline, now_of(c) + c->settings->request_timeout_ms);
   c->settings->events->retiring(c->owner, c);
-  if (cql__streams_live(&c->streams) == 0)
-    cql__connection_close(c, CQL_ECONNECTION, "replaced: too many answers are overdue");
 }
 
 /* ---- the keyspace ---- */

@@ -44,7 +44,8 @@ typedef struct cql__connection_events {
   void (*lost)(void *owner, cql__connection *connection, void *waiter, int error);
   /* USE was answered, or couldn't be sent: 0 or CQL_E*. */
   void (*used)(void *owner, cql__connection *connection, int error);
-  /* Too many timed-out streams: it takes nothing new and wants a successor. */
+  /* It takes nothing new and wants a successor: too many streams timed out, or
+   * cql__connection_retire(). */
   void (*retiring)(void *owner, cql__connection *connection);
   /* A token is asked for: answer with cql__connection_token(). 1: it is asked; 0: nobody is there
    * to ask; CQL_ENOMEM. */
@@ -89,13 +90,13 @@ struct cql__connection {
   cql__timer heartbeat;
   cql__timer second; /* ages orphans */
   uint64_t last_read, heartbeat_sent;
+  const char *retiring; /* why: it ends with its last answer, and takes nothing new; else NULL */
   uint8_t state;
   uint8_t version;
   uint8_t own_pending; /* stream 0 is in use: CQL__OWN_* */
   uint8_t auth_rounds;
   uint8_t want_use; /* USE as soon as stream 0 is free */
   uint8_t blocked;  /* the socket is full */
-  uint8_t retiring;
   uint8_t lower_to; /* after EVERSION: what to try next; 0: nothing */
   uint8_t forgiven; /* the host slept through this heartbeat's deadline once already */
   uint32_t unknown_streams;
@@ -130,6 +131,9 @@ void cql__connection_sent(cql__connection *connection, size_t size);
 void cql__connection_unsent(cql__connection *connection, int stream);
 /* Its waiter has gone; the answer is still owed. */
 void cql__connection_orphan(cql__connection *connection, int stream);
+/* Takes nothing new, and ends with its last answer or after the request timeout. `why`: static text.
+ */
+void cql__connection_retire(cql__connection *connection, const char *why);
 /* Sends what has gathered, unless the socket is full. */
 void cql__connection_flush(cql__connection *connection);
 /* USE settings->keyspace; `used` follows. A connection that can't follow is closed. */

@@ -206,11 +206,17 @@ void cql__attempt_pending(cql__engine *engine) {
   }
 }
 
+/* A USE without an answer: it may have been obeyed, or will be. */
+static void doubt_keyspace(cql__connection *connection) {
+  cql__connection_retire(connection, "replaced: USE has no answer, its keyspace is in doubt");
+}
+
 void cql__attempt_abandon(cql_request_t *request, int error) {
   switch (request->state) {
     case CQL__REQUEST_PENDING: leave_line(request); break;
     case CQL__REQUEST_SENT:
     case CQL__REQUEST_PREPARING:
+      if (request->use) doubt_keyspace(request->connection);
       cql__connection_orphan(request->connection, request->stream);
       leave_stream(request);
       break;
@@ -326,6 +332,22 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
 
 /* ---- answers ---- */
 
+/* The answer to a USE says that it was obeyed, or why not; all else leaves the keyspace in doubt. */
+static int check_use(cql__connection *connection, int error, cql__result **result) {
+  int kind = *result ? (*result)->shown.kind : CQL_RESULT_VOID;
+  if (!error && (kind == CQL_RESULT_KEYSPACE || kind == CQL_RESULT_ERROR)) return 0;
+  doubt_keyspace(connection);
+  if (*result) cql_result_free(&(*result)->shown);
+  *result = NULL;
+  return error ? error : CQL_EMALFORMED;
+}
+
+static void warn_of_use(const cql_request_t *request) {
+  request->engine->warn(request->engine->user, request->address,
+                        "a statement changed the keyspace of one connection, the others keep "
+                        "theirs; cql_session_use() changes all");
+}
+
 void cql__attempt_on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
                               const cql__envelope *envelope) {
   (void)owner;
@@ -340,11 +362,13 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
   }
   cql__result *result;
   int error = cql__result_decode(request, connection, envelope, &result);
+  if (request->use) error = check_use(connection, error, &result);
   if (error || !result) {
     cql__request_finish(request, error, 0, NULL);
     return;
   }
   if (result->shown.kind != CQL_RESULT_ERROR) {
+    if (result->shown.kind == CQL_RESULT_KEYSPACE && !request->use) warn_of_use(request);
     cql__request_finish(request, 0, 0, &result->shown);
     return;
   }
@@ -357,8 +381,8 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
 
 void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *waiter) {
   (void)owner;
-  (void)connection;
   cql_request_t *request = waiter;
+  if (request->use) doubt_keyspace(connection);
   leave_stream(request);
   cql__request_finish(request, CQL_ETOOBIG, 0, NULL);
 }
@@ -406,6 +430,12 @@ void cql__engine_flush(cql__engine *engine) {
   while (!cql__list_empty(&engine->dirty))
     cql__connection_flush(cql__container(engine->dirty.next, cql__connection, dirty));
   cql__cluster_turn(&engine->cluster);
+}
+
+int cql__engine_is_eager(const cql__engine *engine) {
+  return !cql__list_empty(&engine->done) || !cql__list_empty(&engine->fresh) ||
+         !cql__list_empty(&engine->dirty) ||
+         (!cql__list_empty(&engine->pending) && cql__cluster_accepts(&engine->cluster));
 }
 
 static void abandon(cql_request_t *request, void *user) {

@@ -30,10 +30,10 @@ typedef struct cql__engine {
   struct cql_request_s *free_requests;
   int64_t last_timestamp; /* of a request, in microseconds */
   uint8_t clock_read;     /* `last_timestamp` is of this turn */
-  uint8_t ever_served;
   uint8_t closing;
-  /* the session's: a statement was prepared again, and such */
-  void (*warn)(void *user, const char *text);
+  uint64_t drift_told; /* when the last warning about timestamps is so old that another may come */
+  /* the session's: something that a person should know */
+  void (*warn)(void *user, const char *address, const char *text);
   void *user;
 } cql__engine;
 
@@ -49,6 +49,8 @@ void cql__attempt_pending(cql__engine *engine);
 void cql__attempt_abandon(struct cql_request_s *request, int error);
 /* Flushes all connections, and stamps deadlines by a clock read here. */
 void cql__engine_flush(cql__engine *engine);
+/* Can something be done now that no socket will tell of? */
+int cql__engine_is_eager(const cql__engine *engine);
 /* All requests that are not done yet, ended with `error`. */
 void cql__engine_abandon_all(cql__engine *engine, int error);
 /* Those of one tag; how many. */

@@ -444,6 +444,14 @@ cql_slice_t cql__request_payload(const cql_request_t *request) {
   return extra_slice(request, skip, request->payload_length);
 }
 
+/* The clock was set back, or more than a million writes a second go out. */
+static void warn_of_drift(cql__engine *engine) {
+  uint64_t now = cql__link_now(engine->link);
+  if (now < engine->drift_told) return;
+  engine->drift_told = now + CQL__DRIFT_WARNING_MS;
+  engine->warn(engine->user, "", "timestamps of writes are over a second ahead of the clock");
+}
+
 /* Later than every other of this session, and near the clock, which is read once between flush,
  * step and poll: a read costs as much as encoding a request. */
 static int64_t next_timestamp(cql__engine *engine) {
@@ -451,7 +459,10 @@ static int64_t next_timestamp(cql__engine *engine) {
   if (engine->clock_read) return now;
   engine->clock_read = 1;
   int64_t clock = engine->link->ops->wall_clock(engine->link);
-  if (clock > now) engine->last_timestamp = clock;
+  if (clock > now)
+    engine->last_timestamp = clock;
+  else if (now - clock > CQL__DRIFT_US)
+    warn_of_drift(engine);
   return engine->last_timestamp;
 }
 

@@ -29,6 +29,10 @@ static void tell_once(cql_session_t *session, cql__notice *notice, int type, int
   cql__queue_put_owned(&session->queue, notice, &event);
 }
 
+static void on_warning(void *user, const char *address, const char *text) {
+  cql__session_tell(user, CQL_EVENT_WARNING, 0, address, text);
+}
+
 static void give_up(cql_session_t *session, int error, const char *why) {
   if (session->failed || session->ready_told) return;
   session->failed = 1;
@@ -45,7 +49,6 @@ static void on_opened(void *user, cql__node *node) {
   if (!session->ready_told)
     tell_once(session, &session->ready_notice, CQL_EVENT_READY, 0, node->text, "");
   session->ready_told = 1;
-  session->engine.ever_served = 1;
 }
 
 /* Can it still become ready? Not if every contact point refuses for good; or, where the first
@@ -280,6 +283,8 @@ int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t 
   cql__list_init(&engine->done);
   cql__wheel_init(&engine->wheel, cql__link_now(link));
   cql__rand_seed(&engine->rand, link->ops->chance(link));
+  engine->warn = on_warning;
+  engine->user = session;
   cql__timer_init(&session->drain, on_drained);
   cql__timer_init(&session->resolving, on_resolving);
   session->next_due = UINT64_MAX;
@@ -325,8 +330,6 @@ void cql__session_free(cql_session_t *session) {
   engine->closing = 1;
   cql__questions_drop(session, NULL);
   cql__cluster_deinit(&engine->cluster);
-  if (session->use_request && session->use_request->result)
-    cql__list_append(&engine->done, &session->use_request->link);
   cql__engine_free_requests(engine);
   cql__shapes_deinit(&engine->shapes);
   cql__queue_deinit(&session->queue);
@@ -348,10 +351,27 @@ void cql__session_before(cql_session_t *session) {
   cql__engine_flush(engine);
 }
 
-static void finish_closing(cql_session_t *session) {
-  if (session->closed_told || !cql__timer_is_set(&session->drain)) return;
-  if (session->engine.metrics.in_flight || session->engine.metrics.queued) return;
-  cql__timer_set(&session->engine.wheel, &session->drain, session->engine.wheel.now + 1);
+/* Nothing is under way that a closing session should wait for. */
+static int is_drained(const cql_session_t *session) {
+  const cql__engine *engine = &session->engine;
+  return session->draining && !engine->metrics.in_flight && !engine->metrics.queued &&
+         !session->use_request;
+}
+
+/* All that is left ends now; CLOSED is told when that has been polled. */
+static void end(cql_session_t *session) {
+  session->draining = 0;
+  session->ended = 1;
+  cql__timer_cancel(&session->drain);
+  cql__engine_abandon_all(&session->engine, CQL_ECLOSED);
+  cql__cluster_close(&session->engine.cluster, CQL_ECLOSED, "the session was closed");
+}
+
+/* Deadlines wait until all has been read that came before them, but not for ever. */
+static int may_expire(cql_session_t *session, int more_to_read) {
+  if (more_to_read && ++session->unread_steps < CQL__UNREAD_STEPS_MAX) return 0;
+  session->unread_steps = 0;
+  return 1;
 }
 
 void cql__session_after(cql_session_t *session, int more_to_read) {
@@ -359,17 +379,17 @@ void cql__session_after(cql_session_t *session, int more_to_read) {
   uint64_t now = cql__link_now(engine->link);
   if (session->next_due != UINT64_MAX && now > session->next_due + CQL__OVERSLEPT_MS)
     cql__cluster_awake(&engine->cluster);
-  if (engine->closing) finish_closing(session);
-  if (!more_to_read) cql__wheel_turn(&engine->wheel, now);
+  if (may_expire(session, more_to_read)) cql__wheel_turn(&engine->wheel, now);
   if (!cql__list_empty(&engine->pending)) cql__attempt_pending(engine);
   cql__engine_flush(engine);
+  if (is_drained(session)) end(session);
   session->next_due = cql__wheel_next(&engine->wheel);
 }
 
 int64_t cql__session_wait(cql_session_t *session) {
   cql__engine *engine = &session->engine;
-  if (session->queue.count || !cql__list_empty(&engine->done) || !cql__list_empty(&engine->fresh) ||
-      !cql__list_empty(&engine->dirty))
+  if (session->queue.count || cql__engine_is_eager(engine) || is_drained(session) ||
+      session->ended != session->closed_told)
     return 0;
   uint64_t due = cql__wheel_next(&engine->wheel);
   if (due == UINT64_MAX) return -1;
@@ -377,7 +397,7 @@ int64_t cql__session_wait(cql_session_t *session) {
   return due > now ? (int64_t)(due - now) : 0;
 }
 
-void cql_submit(cql_request_t *request, uint32_t tag) {
+void cql__session_submit(cql_request_t *request, uint32_t tag) {
   cql__engine *engine = request->engine;
   if (request->state != CQL__REQUEST_TAKEN) return; /* it is ours already */
   request->tag = tag;
@@ -400,14 +420,16 @@ static void fill_notice(cql_session_t *session, const cql__notice *notice, cql_c
   if (notice->kind == CQL_QUESTION) cql__question_delivered(session, notice->tag);
 }
 
-int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *out) {
-  cql__engine *engine = &session->engine;
+static uint32_t take_notices(cql_session_t *session, uint32_t max, cql_completion_t *out) {
   uint32_t count = 0;
-  cql__queue_forget(&session->queue);
-  engine->clock_read = 0; /* who waited for this may write next */
-  if (max > INT32_MAX) max = INT32_MAX;
   for (const cql__notice *notice; count < max && (notice = cql__queue_next(&session->queue));)
     fill_notice(session, notice, &out[count++]);
+  return count;
+}
+
+static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t *out) {
+  cql__engine *engine = &session->engine;
+  uint32_t count = 0;
   while (count < max && !cql__list_empty(&engine->done)) {
     cql_request_t *request = cql__container(engine->done.next, cql_request_t, link);
     cql__list_remove(&request->link);
@@ -422,31 +444,39 @@ int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *ou
                                       .consistency = request->consistency};
     cql__request_release(request);
   }
+  return count;
+}
+
+/* Events first, for a host that polls few at a time; but nothing follows CLOSED. */
+int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *out) {
+  cql__engine *engine = &session->engine;
+  cql__queue_forget(&session->queue);
+  engine->clock_read = 0; /* who waited for this may write next */
+  if (max > INT32_MAX) max = INT32_MAX;
+  uint32_t count = take_notices(session, max, out);
+  count += take_done(session, max - count, out + count);
+  if (session->ended && !session->closed_told && count < max) {
+    session->closed_told = 1;
+    tell_once(session, &session->closed_notice, CQL_EVENT_CLOSED, 0, "", "");
+    count += take_notices(session, max - count, out + count);
+  }
   return (int)count;
 }
 
 /* ---- closing ---- */
 
-static void on_drained(cql__timer *timer) {
-  cql_session_t *session = cql__container(timer, cql_session_t, drain);
-  cql__engine *engine = &session->engine;
-  if (session->closed_told) return;
-  session->closed_told = 1;
-  cql__engine_abandon_all(engine, CQL_ECLOSED);
-  cql__cluster_close(&engine->cluster, CQL_ECLOSED, "the session was closed");
-  tell_once(session, &session->closed_notice, CQL_EVENT_CLOSED, 0, "", "");
-}
+static void on_drained(cql__timer *timer) { end(cql__container(timer, cql_session_t, drain)); }
 
 int cql__session_close(cql_session_t *session, int drain_ms) {
   cql__engine *engine = &session->engine;
-  if (cql__timer_is_set(&session->drain) || session->closed_told) return 0;
-  engine->closing = 1;
+  if (session->ended) return 0;
+  engine->closing = session->draining = 1;
   cql__timer_cancel(&session->resolving);
-  if (drain_ms <= 0 || (!engine->metrics.in_flight && !engine->metrics.queued)) {
-    on_drained(&session->drain);
-    return 0;
+  if (drain_ms <= 0 || is_drained(session)) {
+    end(session);
+  } else {
+    uint64_t now = cql__link_now(engine->link);
+    cql__timer_set(&engine->wheel, &session->drain, now + (uint64_t)drain_ms);
   }
-  uint64_t now = cql__link_now(engine->link);
-  cql__timer_set(&engine->wheel, &session->drain, now + (uint64_t)drain_ms);
   return 0;
 }

@@ -16,7 +16,11 @@ struct cql_session_s {
   uint32_t names_pending;  /* look-ups under way */
   uint32_t names_failed;   /* of the last round of them */
   uint32_t resolve_ticket; /* of the look-ups that count */
-  uint8_t ready_told, failed, closed_told;
+  uint8_t ready_told, failed;
+  uint8_t draining;      /* close() waits for what is under way */
+  uint8_t ended;         /* it waits no more: nothing is under way, nothing comes */
+  uint8_t closed_told;   /* and the host has been told */
+  uint32_t unread_steps; /* in a row */
   /* What is told once needs no memory for it, and is never dropped. */
   cql__notice ready_notice, failed_notice, closed_notice;
   char failed_why[200];
@@ -42,6 +46,7 @@ void cql__session_before(cql_session_t *session);
 void cql__session_after(cql_session_t *session, int more_to_read);
 /* Milliseconds until a step is wanted, as cql_session_timeout(), for what the link doesn't show. */
 int64_t cql__session_wait(cql_session_t *session);
+void cql__session_submit(cql_request_t *request, uint32_t tag);
 int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *out);
 int cql__session_close(cql_session_t *session, int drain_ms);
 int cql__session_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length);

@@ -28,7 +28,7 @@ int cql__session_use(cql_session_t *session, const char *keyspace, size_t length
   session->use_keyspace = name;
   session->use_error = 0;
   request->use = USE_ASKED;
-  cql_submit(request, tag);
+  cql__session_submit(request, tag);
   return 0;
 }
 

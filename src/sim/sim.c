@@ -219,7 +219,7 @@ static void tell(cql__socket *s) {
     s->wants_write = 0;
     events->writable(s->user);
   }
-  if (!s->closed && (s->inbound.start != s->inbound.end || s->reset)) {
+  if (!s->closed && (s->inbound.start != s->inbound.end || s->reset || s->again)) {
     s->again = 0;
     events->readable(s->user);
   }
