@@ -332,7 +332,7 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
 
 /* ---- answers ---- */
 
-/* The answer to a USE says that it was obeyed, or why not; all else leaves the keyspace in doubt. */
+/* The answer to a USE says that it was obeyed, or why not; else the keyspace is in doubt. */
 static int check_use(cql__connection *connection, int error, cql__result **result) {
   int kind = *result ? (*result)->shown.kind : CQL_RESULT_VOID;
   if (!error && (kind == CQL_RESULT_KEYSPACE || kind == CQL_RESULT_ERROR)) return 0;
