@@ -28,6 +28,7 @@ struct cql__socket {
   int closed;
   int error;           /* errno of a call that failed at once; told in the next step */
   const char *refused; /* which one, for people: "local_address: " */
+  int broken;          /* errno of a write; what came in before is read first */
   char why[200];
 };
 
@@ -235,14 +236,7 @@ static ptrdiff_t broken(cql__socket *s, const char *why) {
   return CQL_ECONNECTION;
 }
 
-static ptrdiff_t io_read(cql__socket *s, uint8_t *out, size_t size) {
-  if (s->tls) {
-    ptrdiff_t got = cql__tls_read(s->tls, s->fd, out, size, s->io->scratch, SCRATCH_SIZE, s->why,
-                                  sizeof s->why);
-    if (cql__tls_flush(s->tls, s->fd) > 0) watch(s, UV_READABLE | UV_WRITABLE);
-    if (got > 0 && cql__tls_ended(s->tls)) visit_again(s);
-    return got;
-  }
+static ptrdiff_t read_plain(cql__socket *s, uint8_t *out, size_t size) {
   for (;;) {
     ssize_t got = recv(s->fd, out, size, 0);
     if (got > 0) return got;
@@ -252,10 +246,31 @@ static ptrdiff_t io_read(cql__socket *s, uint8_t *out, size_t size) {
   }
 }
 
+static ptrdiff_t read_tls(cql__socket *s, uint8_t *out, size_t size) {
+  ptrdiff_t got =
+      cql__tls_read(s->tls, s->fd, out, size, s->io->scratch, SCRATCH_SIZE, s->why, sizeof s->why);
+  if (cql__tls_flush(s->tls, s->fd) > 0) watch(s, UV_READABLE | UV_WRITABLE);
+  if (got > 0 && cql__tls_ended(s->tls)) visit_again(s);
+  return got;
+}
+
+static ptrdiff_t io_read(cql__socket *s, uint8_t *out, size_t size) {
+  ptrdiff_t got = s->tls ? read_tls(s, out, size) : read_plain(s, out, size);
+  return got == 0 && s->broken ? broken(s, strerror(s->broken)) : got;
+}
+
+/* Answers, or the alert that says why, may lie in the socket: the next step reads them, and comes
+ * to the end of the connection then. */
+static ptrdiff_t write_failed(cql__socket *s, int error) {
+  s->broken = error;
+  visit_again(s);
+  return 0;
+}
+
 static ptrdiff_t write_tls(cql__socket *s, const cql__span *spans, unsigned count) {
   ptrdiff_t took = cql__tls_write(s->tls, spans, count, s->why, sizeof s->why);
   int left = cql__tls_flush(s->tls, s->fd);
-  if (left < 0) return broken(s, strerror(errno));
+  if (left < 0) return write_failed(s, errno);
   size_t offered = 0;
   for (unsigned i = 0; i < count; i++) offered += spans[i].size;
   if (left || (took >= 0 && (size_t)took < offered)) watch(s, UV_READABLE | UV_WRITABLE);
@@ -263,6 +278,7 @@ static ptrdiff_t write_tls(cql__socket *s, const cql__span *spans, unsigned coun
 }
 
 static ptrdiff_t io_write(cql__socket *s, const cql__span *spans, unsigned count) {
+  if (s->broken) return 0;
   if (s->tls) return write_tls(s, spans, count);
   struct iovec vector[SPANS_MAX];
   size_t offered = 0;
@@ -275,7 +291,7 @@ static ptrdiff_t io_write(cql__socket *s, const cql__span *spans, unsigned count
   for (;;) {
     ssize_t wrote = sendmsg(s->fd, &message, MSG_NOSIGNAL);
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return broken(s, strerror(errno));
+    if (wrote < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return write_failed(s, errno);
     if (wrote < 0) wrote = 0;
     if ((size_t)wrote < offered) watch(s, UV_READABLE | UV_WRITABLE);
     return wrote;

@@ -139,6 +139,28 @@ describe("sockets", function()
     world:free()
   end)
 
+  it("deliver the answer that lies in them when a write finds the reset", function()
+    local held
+    local world = loopback.new({ reconnect_min_ms = 5000 }, {
+      serve = function(request) held = request end,
+    })
+    world:ready()
+    world:submit(1, "SELECT")
+    world:until_("the server has it", function() return held end)
+    world.peers[1]:answer(held, "RESULT", server.VOID)
+    world.peers[1].socket:reset()
+    world:submit(2, "SELECT")
+    assert.equal(0, C.cql_session_flush(world.session))
+    world:until_("the end", function()
+      for _, event in ipairs(world.events) do
+        if event.code == C.CQL_EVENT_CONNECTION_CLOSED then return true end
+      end
+      return false
+    end)
+    assert.same({ 1, 0 }, { world.done[1].tag, world.done[1].status })
+    world:free()
+  end)
+
   it("that are reset while much is unsent raise no signal", function()
     local world = loopback.new({ send_buffer = 8192 }, {
       serve = function(_, peer)
