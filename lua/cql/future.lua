@@ -13,7 +13,7 @@ function future.new(session)
   return setmetatable({ session = session, done = false }, Future)
 end
 
---- For the session: the answer is there.
+-- For the session: the answer is there.
 function Future:complete(value, failure)
   if self.done then return end
   self.done, self.value, self.failure, self.tag = true, value, failure, nil
