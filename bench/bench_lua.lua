@@ -55,7 +55,7 @@ end
 
 -- ---- the window that is measured ----
 
-local counters = { requests = 0, values = 0, wrong = 0, sum = 0 }
+local requests, values, wrong, sum = 0, 0, 0, 0
 local time, usage = ffi.new "struct bench_time", ffi.new "struct bench_usage"
 local counted = ffi.new "uint64_t[2]"
 local has_counter, count_allocations = pcall(function() return ffi.C.malloccount_get end)
@@ -72,7 +72,7 @@ local function mark()
   if has_counter then count_allocations(counted) end
   return {
     wall_s = seconds_now(), cpu_s = seconds_of(usage.user) + seconds_of(usage.system),
-    requests = counters.requests, values = counters.values,
+    requests = requests, values = values,
     allocations = tonumber(counted[0]), bytes = tonumber(counted[1]),
   }
 end
@@ -83,10 +83,10 @@ local check_at, over = 0, false
 
 -- Called after each request; looks at the clock about once per turn.
 local function meter()
-  check_at = counters.requests + options.conc
+  check_at = requests + options.conc
   if options.requests > 0 then
-    if not first and counters.requests >= options.skip then first = mark() end
-    over = counters.requests >= options.requests
+    if not first and requests >= options.skip then first = mark() end
+    over = requests >= options.requests
     check_at = first and options.requests or math.max(options.skip, check_at)
   elseif not first then
     if seconds_now() - began >= options.warmup then first = mark() end
@@ -111,8 +111,8 @@ local function print_line()
   local line = form:format(
     options.view and "lua-view" or "lua", options.work, options.protocol, options.conc,
     options.conns, last.requests - first.requests, last.values - first.values,
-    last.wall_s - first.wall_s, last.cpu_s - first.cpu_s, rss_max(), counters.wrong,
-    counters.sum % WORD)
+    last.wall_s - first.wall_s, last.cpu_s - first.cpu_s, rss_max(), wrong,
+    sum % WORD)
   if has_counter then
     line = line .. (',"allocations":%d,"allocated_bytes":%d'):format(
       last.allocations - first.allocations, last.bytes - first.bytes)
@@ -122,77 +122,76 @@ end
 
 -- ---- the work ----
 
-local next_key, left = 1, math.huge
+local byte = string.byte
+local next_key, left = 0, math.huge
 
 local function fail(failure) error(tostring(failure), 0) end
-
-local function one_request()
-  if left <= 0 then return false end
-  left = left - 1
-  return true
-end
-
-local function answered()
-  counters.requests = counters.requests + 1
-  if counters.requests >= check_at then meter() end
-end
 
 local work = {}
 
 function work.select(session, statement)
-  while not over and one_request() do
-    local key = next_key
-    next_key = key + 1
+  while not over and left > 0 do
+    left = left - 1
+    local key = next_key + 1
+    next_key = key
     local rows, failure = session:execute(statement, { key })
     if not rows then fail(failure) end
     local row = rows[1]
-    if row.k ~= key then counters.wrong = counters.wrong + 1 end
-    counters.sum = counters.sum + row.k + #row.v + row.v:byte(1)
-    counters.values = counters.values + 2
-    answered()
+    local value = row.v
+    if row.k ~= key then wrong = wrong + 1 end
+    sum = sum + key + #value + byte(value)
+    values = values + 2
+    requests = requests + 1
+    if requests >= check_at then meter() end
   end
 end
 
 function work.insert(session, statement)
   local value = ("x"):rep(options["value-size"])
-  while not over and one_request() do
-    local key = next_key
-    next_key = key + 1
-    local rows, failure = session:execute(statement, { key, value })
+  while not over and left > 0 do
+    left = left - 1
+    next_key = next_key + 1
+    local rows, failure = session:execute(statement, { next_key, value })
     if not rows then fail(failure) end
-    answered()
+    requests = requests + 1
+    if requests >= check_at then meter() end
   end
 end
 
+-- Both ends of each text, and each number; `page_sum` goes over one page.
+local function end_page(rows, page_sum)
+  if rows ~= PAGE_ROWS then wrong = wrong + 1 end
+  sum, values, requests = sum + page_sum, values + 2 * rows, requests + 1
+  if requests >= check_at then meter() end
+end
+
 function work.page(session, statement)
-  while not over and one_request() do
+  while not over and left > 0 do
+    left = left - 1
     local rows, failure = session:execute(statement)
     if not rows then fail(failure) end
-    local sum = 0
+    local page_sum = 0
     for i = 1, #rows do
       local row = rows[i]
       local text = row.t
-      sum = sum + #text + text:byte(1) + text:byte(#text) + row.b
+      page_sum = page_sum + #text + byte(text, 1) + byte(text, -1) + row.b
     end
-    if #rows ~= PAGE_ROWS then counters.wrong = counters.wrong + 1 end
-    counters.sum, counters.values = counters.sum + sum, counters.values + 2 * #rows
-    answered()
+    end_page(#rows, page_sum)
   end
 end
 
 local function view_pages(session, statement)
-  while not over and one_request() do
+  while not over and left > 0 do
+    left = left - 1
     local view, failure = session:execute(statement)
     if not view then fail(failure) end
-    local sum, count = 0, 0
+    local page_sum, count = 0, 0
     for row in view:each() do
       local bytes, length = view:slice "t"
-      sum = sum + length + bytes[0] + bytes[length - 1] + row.b
+      page_sum = page_sum + length + bytes[0] + bytes[length - 1] + row.b
       count = count + 1
     end
-    if count ~= PAGE_ROWS then counters.wrong = counters.wrong + 1 end
-    counters.sum, counters.values = counters.sum + sum, counters.values + 2 * count
-    answered()
+    end_page(count, page_sum)
   end
 end
 
@@ -203,9 +202,10 @@ local function main()
     contact_points = { "127.0.0.1" }, port = options.port, protocol_version = options.protocol,
     connections_per_node = options.conns, request_timeout_ms = 60000, connect_retry = false,
   })
-  local statement = assert(session:prepare(STATEMENTS[options.work], {
+  local usual = options.protocol >= 5 and not options.view
+  local statement = assert(session:prepare(STATEMENTS[options.work], not usual and {
     skip_metadata = options.protocol < 5, view = options.view,
-  }))
+  } or nil))
   if options.requests > 0 then left = options.requests end
   meter()
   local run = options.view and view_pages or work[options.work]
@@ -221,4 +221,4 @@ end
 
 read_options(arg)
 cql.run(main)
-os.exit(counters.wrong == 0 and 0 or 1)
+os.exit(wrong == 0 and 0 or 1)

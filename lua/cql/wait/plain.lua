@@ -5,6 +5,7 @@
 -- only then runs user code from one queue. So it may be entered again from user code: a call
 -- that can't yield steps the sessions itself until its own answer is there.
 local ffi = require "ffi"
+local new_table = require "table.new"
 local C = require("cql.ffi").C
 local answer = require "cql.wait.answer"
 local clock = require "cql.wait.clock"
@@ -53,25 +54,28 @@ end
 
 -- ---- the queue of coroutines that may go on ----
 
--- A ring of three columns: the coroutine, and two values that it gets.
-local ring_thread, ring_a, ring_b = {}, {}, {}
-local ring_mask, ring_head, ring_count = 63, 0, 0
+-- A ring of three columns: the coroutine's waiter, and two values that it gets.
+local RING_FIRST = 64
+local function column(size) return new_table(size, 0) end
+local ring_waiter, ring_a, ring_b = column(RING_FIRST), column(RING_FIRST), column(RING_FIRST)
+local ring_size, ring_head, ring_count = RING_FIRST, 0, 0
 
 local function ring_grow()
-  local size = ring_mask + 1
-  local thread, a, b = {}, {}, {}
+  local size = ring_size * 2
+  local waiter, a, b = column(size), column(size), column(size)
   for i = 0, ring_count - 1 do
-    local from = bit.band(ring_head + i, ring_mask)
-    thread[i], a[i], b[i] = ring_thread[from], ring_a[from], ring_b[from]
+    local from = (ring_head + i) % ring_size
+    waiter[i], a[i], b[i] = ring_waiter[from], ring_a[from], ring_b[from]
   end
-  ring_thread, ring_a, ring_b = thread, a, b
-  ring_head, ring_mask = 0, size * 2 - 1
+  ring_waiter, ring_a, ring_b = waiter, a, b
+  ring_head, ring_size = 0, size
 end
 
-local function ready(thread, a, b)
-  if ring_count > ring_mask then ring_grow() end
-  local at = bit.band(ring_head + ring_count, ring_mask)
-  ring_thread[at], ring_a[at], ring_b[at] = thread, a, b
+local function ready(waiter, a, b)
+  if ring_count == ring_size then ring_grow() end
+  local at = ring_head + ring_count
+  if at >= ring_size then at = at - ring_size end
+  ring_waiter[at], ring_a[at], ring_b[at] = waiter, a, b
   ring_count = ring_count + 1
 end
 
@@ -79,49 +83,61 @@ end
 
 local Task = require "cql.wait.task"(plain)
 
-local tasks = {} -- coroutine -> its task, while it lives
-local current    -- the coroutine that the scheduler runs now
+-- A call that waits: in a task always the same one; elsewhere one of its own, and the call steps
+-- the sessions itself until it is done.
+---@class cql.Waiter
+---@field thread thread|false the coroutine of a task
+---@field is_blocked boolean it is a task's, but a coroutine that the task made for itself waits
+---@field needs_others boolean what it waits for is done by another coroutine
+local Waiter = {}
+Waiter.__index = Waiter
+function Waiter:complete(a, b) self.done, self.a, self.b = true, a, b end
 
-local function task_ended(task, ok, ...)
-  tasks[task.thread] = nil
+local function new_waiter(thread, task)
+  return setmetatable({
+    thread = thread, task = task, is_blocked = false, needs_others = false, done = false,
+  }, Waiter)
+end
+
+local WAITING = {} -- what a task yields when it waits
+local current      -- the waiter of the task that runs now
+
+local function task_ended(task, ok, failure)
   if task.run then task.run.live = task.run.live - 1 end
-  if ok then
-    task:succeeded(...)
-  else
-    local failure = ...
-    task:failed(failure, debug.traceback(task.thread, tostring(failure)))
-  end
+  if ok then return end
+  task:failed(failure, debug.traceback(task.waiter.thread, tostring(failure)))
 end
 
-local function after_resume(thread, previous, ...)
-  current = previous
-  if status(thread) == "dead" then task_ended(tasks[thread], ...) end
-end
-
+-- Whatever is called or yielded here is compiled by LuaJIT, up to the call and from there on.
 local function run_ready()
+  local previous = current
   while ring_count > 0 do
     local at = ring_head
-    local thread, a, b = ring_thread[at], ring_a[at], ring_b[at]
-    ring_thread[at], ring_a[at], ring_b[at] = false, nil, nil
-    ring_head = bit.band(at + 1, ring_mask)
+    local waiter, a, b = ring_waiter[at], ring_a[at], ring_b[at]
+    ring_waiter[at], ring_a[at], ring_b[at] = false, nil, nil
+    ring_head = at + 1 < ring_size and at + 1 or 0
     ring_count = ring_count - 1
-    local previous = current
-    current = thread
-    after_resume(thread, previous, resume(thread, a, b))
+    current = waiter
+    local ok, what = resume(waiter.thread, a, b)
+    if what ~= WAITING and status(waiter.thread) == "dead" then
+      task_ended(waiter.task, ok, what)
+    end
   end
+  current = previous
 end
 
-local function body(task) return task.call(unpack(task.arguments, 1, task.argument_count)) end
+local function body(task)
+  task:succeeded(task.call(unpack(task.arguments, 1, task.argument_count)))
+end
 
 -- `run`: the cql.run that waits for it; nil: none does.
 local function start(run, call, ...)
   local task = setmetatable({
-    call = call, arguments = { ... }, argument_count = select("#", ...), thread = create(body),
-    run = run,
+    call = call, arguments = { ... }, argument_count = select("#", ...), run = run,
   }, Task)
-  tasks[task.thread] = task
+  task.waiter = new_waiter(create(body), task)
   if run then run.live = run.live + 1 end
-  ready(task.thread, task)
+  ready(task.waiter, task)
   return task
 end
 
@@ -130,7 +146,7 @@ end
 ---@return cql.Task
 function plain.spawn(call, ...)
   if type(call) ~= "function" then error("cql.spawn takes a function", 2) end
-  return start(current and tasks[current].run, call, ...)
+  return start(current and current.task.run, call, ...)
 end
 
 --- The same for handlers of events: no cql.run waits for them.
@@ -141,21 +157,15 @@ function plain.report(level, text) io.stderr:write("cql: ", level, ": ", text, "
 
 -- ---- waiting ----
 
-local Blocked = {} -- a call that steps the sessions itself
-Blocked.__index = Blocked
-function Blocked:complete(a, b) self.done, self.a, self.b = true, a, b end
-
 --- What to hand to whoever will complete it; then call wait() with it at once.
 function plain.waiter()
   answer.refuse_waiting()
-  local thread = running()
-  if thread and thread == current then return thread end
-  return setmetatable({}, Blocked)
+  return current or new_waiter(false)
 end
 
 --- Completes a waiter: it gets `a` and `b` from wait().
 function plain.wake(waiter, a, b)
-  if type(waiter) == "thread" then
+  if waiter.thread and not waiter.is_blocked then
     ready(waiter, a, b)
   else
     waiter:complete(a, b)
@@ -237,11 +247,9 @@ local function turn(wait_ms)
   wake_sleepers()
 end
 
---- Waits until the waiter is completed, and gives what it was completed with.
-function plain.wait(_, waiter)
-  if type(waiter) == "thread" then return yield() end
-  -- User code runs in the outermost wait; within one it does only when another coroutine is
-  -- what is waited for.
+-- User code runs in the outermost wait; within one it does only when another coroutine is what is
+-- waited for.
+local function block(waiter)
   local runs_others = current == nil or waiter.needs_others
   while not waiter.done do
     if runs_others then run_ready() end
@@ -249,6 +257,25 @@ function plain.wait(_, waiter)
     turn(runs_others and ring_count > 0 and 0 or -1)
   end
   return waiter.a, waiter.b
+end
+
+-- In a coroutine that the task made for itself: that blocks, and the task with it.
+local function block_within(waiter)
+  waiter.is_blocked, waiter.done = true, false
+  local a, b = block(waiter)
+  waiter.is_blocked, waiter.needs_others, waiter.a, waiter.b = false, false, nil, nil
+  return a, b
+end
+
+--- Waits until the waiter is completed, and gives what it was completed with.
+function plain.wait(_, waiter)
+  if not waiter.thread then return block(waiter) end
+  -- Asked last, for LuaJIT compiles neither running() nor yield(), but all around them; for the
+  -- same reason yield() is no tail call.
+  if running() ~= waiter.thread then return block_within(waiter) end
+  if waiter.needs_others then waiter.needs_others = false end
+  local a, b = yield(WAITING)
+  return a, b
 end
 
 --- Completes `target` in `ms` milliseconds.
