@@ -27,6 +27,11 @@ local function warnings(p)
   return list
 end
 
+-- The first so many sockets and look-ups fail at once.
+local function exhausted(count)
+  return function(p) C.cql__sim_exhaust(p.sim, count) end
+end
+
 local NO_ADDRESS = ffi.string(C.cql_error_text(C.CQL_ERESOLVE))
 
 describe("contact points", function()
@@ -142,7 +147,7 @@ describe("a name", function()
   end)
 
   it("that could not even be asked for is asked for again", function()
-    local p = peer.new { contact_points = "db.example", exhausted = 1 }
+    local p = peer.new({ contact_points = "db.example" }, 1, exhausted(1))
     assert.equal(0, #p:names())
     assert.equal(1, #warnings(p))
     p:run(5000)
@@ -154,10 +159,10 @@ describe("a name", function()
 end)
 
 describe("a session without connect_retry", function()
-  local function new_peer(contact_points, more)
+  local function new_peer(contact_points, more, before)
     local options = more or {}
     options.contact_points, options.connect_retry = contact_points, "false"
-    return peer.new(options)
+    return peer.new(options, 1, before)
   end
 
   it("fails when each contact point has failed", function()
@@ -198,7 +203,7 @@ describe("a session without connect_retry", function()
     p:run(5000)
     assert.equal(C.CQL_ERESOLVE, failed(p)[1])
     p:free()
-    p = new_peer("one.example", { exhausted = 1 })
+    p = new_peer("one.example", {}, exhausted(1))
     assert.equal(C.CQL_ERESOLVE, failed(p)[1])
     p:free()
   end)
@@ -222,7 +227,7 @@ describe("a session without connect_retry", function()
   end)
 
   it("waits for those that were not tried yet, and for each connection of a node", function()
-    local p = new_peer("10.0.0.1 10.0.0.2", { exhausted = 1 })
+    local p = new_peer("10.0.0.1 10.0.0.2", {}, exhausted(1))
     assert.same({ "10.0.0.2:9042" }, addresses(p))
     p:serve(0)
     assert(p:event(C.CQL_EVENT_READY))
@@ -350,7 +355,7 @@ describe("a connection is opened again", function()
   end)
 
   it("also if not even a socket could be made", function()
-    local p = peer.new { exhausted = 3 }
+    local p = peer.new({}, 1, exhausted(3))
     assert.same({ C.CQL_EIO, "the socket could not be opened" },
       { p:event(C.CQL_EVENT_CONNECTION_FAILED).status,
         p:event(C.CQL_EVENT_CONNECTION_FAILED).message })

@@ -51,20 +51,20 @@ local Peer = {}
 Peer.__index = Peer
 local peer = { C = C }
 
--- A session with options as in its configuration; nil and the error if it can't be made. One
--- option more: `exhausted`, so many sockets and look-ups fail at first.
-function peer.new(options, seed)
+-- A session with options as in its configuration; nil and the error if it can't be made.
+-- before(self) is called when all but the session is there.
+function peer.new(options, seed, before)
   local self = setmetatable({ C = C, wires = {}, events = {}, handshake = {} }, Peer)
   self.supported = { { "CQL_VERSION", "3.4.5" }, { "COMPRESSION", "snappy", "lz4" },
     { "PROTOCOL_VERSIONS", "3/v3", "4/v4", "5/v5" } }
   self.sim = C.cql__sim_new(seed or 1, 1000)
-  if options and options.exhausted then C.cql__sim_exhaust(self.sim, options.exhausted) end
   local config = C.cql_config_new()
   for name, value in pairs(options or {}) do
-    local result = name == "exhausted" and 0 or C.cql_config_set(config, name, tostring(value))
+    local result = C.cql_config_set(config, name, tostring(value))
     assert(result == 0, ffi.string(C.cql_config_error(config)))
   end
   local out = ffi.new "cql_session_t *[1]"
+  if before then before(self) end
   local result = C.cql__sim_session(self.sim, config, out)
   C.cql_config_free(config)
   if result ~= 0 then
