@@ -259,14 +259,17 @@ HANDSHAKE[OPCODE.QUERY] = function(self, request, socket)
   self:answer(request.stream, "RESULT", body, nil, socket)
 end
 
+-- The ordinary answer to one message of a handshake.
+function Peer:shake_one(request, socket)
+  assert(HANDSHAKE[request.opcode], "this is no handshake")(self, request, socket)
+end
+
 -- Answers what is asked on a socket, by self.handshake[opcode] where a spec put a function there.
 -- A function that gives true is content with the ordinary answer.
 function Peer:shake(socket)
   for _, request in ipairs(self:requests(socket)) do
-    local own, usual = self.handshake[request.opcode], HANDSHAKE[request.opcode]
-    if not own or own(self, request, socket or self.socket) then
-      assert(usual, "this is no handshake")(self, request, socket)
-    end
+    local own = self.handshake[request.opcode]
+    if not own or own(self, request, socket or self.socket) then self:shake_one(request, socket) end
   end
 end
 
