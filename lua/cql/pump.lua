@@ -10,6 +10,8 @@ local host = require "cql.host"
 local result = require "cql.result"
 local config = require "cql.config"
 
+local pcall = pcall
+
 local pump = {}
 
 local BATCH = 256
@@ -17,47 +19,60 @@ local batch = ffi.new("cql_completion_t[?]", BATCH)
 
 -- ---- slots ----
 
---- Columns by slot: who waits, and what was asked, for the next page.
-function pump.slots()
-  return { waiter = {}, mode = {}, statement = {}, values = {}, options = {}, free = {},
-    free_count = 0, count = 0 }
-end
+---@class cql.Slot
+---@field number integer as the library gives it back
+---@field waiter table|false false: it is free
+---@field mode cql.Mode|false how rows are read
+---@field statement string|cql.Statement|cql.Batch|false this and the next: for the next page
+---@field values table|false
+---@field options table|false
+---@field next_free cql.Slot|false
 
---- A slot whose completion goes to `waiter`.
-function pump.slot(session, waiter, mode)
-  local slots = session.slots
-  local slot
-  local free_count = slots.free_count
-  if free_count > 0 then
-    slot = slots.free[free_count]
-    slots.free_count = free_count - 1
-  else
-    slot = slots.count + 1
-    slots.count = slot
-  end
-  slots.waiter[slot], slots.mode[slot] = waiter, mode
+--- The slots of a session, by their number; those that are free in a chain.
+function pump.slots() return { free = false, free_count = 0, count = 0 } end
+
+local function new_slot(slots)
+  local number = slots.count + 1
+  local slot = {
+    number = number, waiter = false, mode = false, statement = false, values = false,
+    options = false, next_free = false,
+  }
+  slots[number], slots.count = slot, number
   return slot
 end
 
---- Submits the request; its answer completes `waiter`. Gives the slot.
-function pump.submit(session, request, waiter, mode, statement, values, options)
-  local slots, slot = session.slots, pump.slot(session, waiter, mode)
-  slots.statement[slot], slots.values[slot] = statement, values or false
-  slots.options[slot] = options or false
-  C.cql_submit(request, slot)
+local function take(slots, waiter, mode)
+  local slot = slots.free
+  if slot then
+    slots.free, slots.free_count = slot.next_free, slots.free_count - 1
+  else
+    slot = new_slot(slots)
+  end
+  slot.waiter, slot.mode = waiter, mode
   return slot
 end
 
 local function release(slots, slot)
-  slots.waiter[slot], slots.mode[slot] = false, false
-  slots.statement[slot], slots.values[slot], slots.options[slot] = false, false, false
-  local free_count = slots.free_count + 1
-  slots.free[free_count] = slot
-  slots.free_count = free_count
+  slot.waiter, slot.mode = false, false
+  slot.statement, slot.values, slot.options = false, false, false
+  slot.next_free = slots.free
+  slots.free, slots.free_count = slot, slots.free_count + 1
 end
 
+--- The number of a slot whose completion goes to `waiter`.
+function pump.slot(session, waiter, mode) return take(session.slots, waiter, mode).number end
+
 --- Gives a slot back that nothing was submitted with.
-function pump.unused(session, slot) release(session.slots, slot) end
+function pump.unused(session, number) release(session.slots, session.slots[number]) end
+
+--- Submits the request; its answer completes `waiter`. Gives the slot's number.
+function pump.submit(session, request, waiter, mode, statement, values, options)
+  local slot = take(session.slots, waiter, mode)
+  slot.statement, slot.values, slot.options = statement, values or false, options or false
+  local number = slot.number
+  C.cql_submit(request, number)
+  return number
+end
 
 -- ---- completions ----
 
@@ -67,13 +82,13 @@ local function decode(session, done, slot)
   if done.status ~= 0 then return nil, result.failure(done) end
   if answer == nil then return result.void(session, done) end
   local kind = answer.kind
-  if kind == ffi.C.CQL_RESULT_PREPARED then return C.cql_result_prepared(answer) end
+  if kind == C.CQL_RESULT_PREPARED then return C.cql_result_prepared(answer) end
   return result.decode(session, done, slot)
 end
 
 local function value_of(session, done, slot)
   local answer = done.result
-  if answer ~= nil and answer.kind == ffi.C.CQL_RESULT_ROWS and session.slots.mode[slot].view then
+  if answer ~= nil and answer.kind == C.CQL_RESULT_ROWS and slot.mode.view then
     return result.view(session, done, slot)
   end
   local ok, value, failure = pcall(decode, session, done, slot)
@@ -83,8 +98,9 @@ local function value_of(session, done, slot)
 end
 
 local function complete(session, c)
-  local slots, slot = session.slots, c.tag
-  local waiter = slots.waiter[slot]
+  local slots = session.slots
+  local slot = slots[c.tag]
+  local waiter = slot.waiter
   local value, failure = value_of(session, c, slot)
   release(slots, slot)
   host.wake(waiter, value, failure)
@@ -157,9 +173,9 @@ function pump.move(session)
     for i = 0, count - 1 do
       local c = batch[i]
       local kind = c.kind
-      if kind == ffi.C.CQL_DONE then
+      if kind == C.CQL_DONE then
         complete(session, c)
-      elseif kind == ffi.C.CQL_EVENT then
+      elseif kind == C.CQL_EVENT then
         handle_event(session, c)
       else
         handle_question(session, c)
@@ -173,8 +189,9 @@ end
 function pump.abandon(session, status)
   local slots = session.slots
   local failure = error_of.status(status)
-  for slot = 1, slots.count do
-    local waiter = slots.waiter[slot]
+  for number = 1, slots.count do
+    local slot = slots[number]
+    local waiter = slot.waiter
     if waiter then
       release(slots, slot)
       host.wake(waiter, nil, failure)

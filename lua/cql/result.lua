@@ -9,6 +9,8 @@ local error_of = require "cql.error"
 local rows_of = require "cql.rows"
 local paging = require "cql.paging"
 
+local setmetatable = setmetatable
+
 local result = {}
 
 local CELLS_ROWS = 64 -- rows that are taken apart in one call
@@ -194,10 +196,9 @@ end
 local function page_of(session, c, slot)
   local state = c.paging_state
   if state.length < 0 then return nil end
-  local slots = session.slots
   return paging.new({
-    session = session, statement = slots.statement[slot], values = slots.values[slot] or nil,
-    options = slots.options[slot] or nil,
+    session = session, statement = slot.statement, values = slot.values or nil,
+    options = slot.options or nil,
   }, ffi.string(state.data, state.length))
 end
 
@@ -240,7 +241,7 @@ end
 
 local function decode_rows(session, done, slot)
   local c = done.result
-  local shape = shape_of(session, c.metadata, session.slots.mode[slot])
+  local shape = shape_of(session, c.metadata, slot.mode)
   local count = c.row_count
   local rows = new_table(count, 0)
   if count > 0 then
@@ -296,7 +297,7 @@ end
 function result.decode(session, done, slot)
   local c = done.result
   local kind = c.kind
-  if kind == ffi.C.CQL_RESULT_ROWS then return decode_rows(session, done, slot) end
+  if kind == C.CQL_RESULT_ROWS then return decode_rows(session, done, slot) end
   if kind == ffi.C.CQL_RESULT_SCHEMA_CHANGE then return decode_schema_change(done, c) end
   return empty(session, done, c)
 end
@@ -351,7 +352,7 @@ local view_meta = {
 ---@return cql.View?, cql.Error?
 function result.view(session, done, slot)
   local c = done.result
-  local shape = shape_of(session, c.metadata, session.slots.mode[slot])
+  local shape = shape_of(session, c.metadata, slot.mode)
   return setmetatable({
     result = ffi.gc(c, C.cql_result_free), shape = shape, count = c.row_count,
     execution = execution_of(done, c), columns = shape.names, types = shape.types,
