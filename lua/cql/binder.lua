@@ -8,6 +8,7 @@ local encode = require "cql.types.encode"
 local unknown_name = require("cql.names").unknown
 local nulls = require "cql.null"
 
+local type, next, max = type, next, math.max
 local unset = nulls.unset
 
 local CHUNK = 16
@@ -96,7 +97,7 @@ end
 local function check_positions(self, values)
   local size, said = #values, values.n or 0
   if type(said) ~= "number" then return "n, the number of values, must be a number" end
-  local given = math.max(said, size)
+  local given = max(said, size)
   if given <= self.count and values[self.count + 1] == nil then
     if given == 0 then return nil end
     -- Names beside positions would be lost without a word.
@@ -105,7 +106,7 @@ local function check_positions(self, values)
     return ("values are given both by position and by name (\"%s\")"):format(stray)
   end
   return ("the statement has %d markers, and %d values were given"):format(self.count,
-    math.max(given, self.count + 1))
+    max(given, self.count + 1))
 end
 
 -- ---- binders ----
@@ -154,6 +155,8 @@ function Binder:encode(buffer, values, version)
   return self.count, flags
 end
 
+binder.encode = Binder.encode
+
 --- What encodes the values of a prepared statement. Everything it needs of `metadata` is copied.
 ---@param metadata ffi.cdata* const cql_metadata_t *, of cql_prepared_parameters()
 ---@return cql.Binder
@@ -162,10 +165,10 @@ function binder.new(metadata)
     known = {}, is_key = {} }, Binder)
   for i = 1, self.count do
     local column = metadata.columns[i - 1]
-    local type = descriptor.copy(column.type)
-    self.names[i], self.types[i] = descriptor.string_of(column.name), type.text
+    local described = descriptor.copy(column.type)
+    self.names[i], self.types[i] = descriptor.string_of(column.name), described.text
     self.known[self.names[i]] = true
-    self.encoders[i] = encode.compile(type)
+    self.encoders[i] = encode.compile(described)
   end
   for i = 0, metadata.key_count - 1 do self.is_key[metadata.key_indexes[i] + 1] = true end
   self.by_position = pieces(self, tostring)

@@ -84,7 +84,7 @@ end
 ---@return string
 function Buffer:to_string() return ffi.string(self.data, self.size) end
 
-local buffer = {}
+local buffer = { class = Buffer }
 
 --- An empty buffer.
 ---@return cql.Buffer

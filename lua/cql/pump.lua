@@ -10,7 +10,8 @@ local host = require "cql.host"
 local result = require "cql.result"
 local config = require "cql.config"
 
-local pcall = pcall
+local pcall, wake = pcall, host.wake
+local decode_result, void = result.decode, result.void
 
 local pump = {}
 
@@ -80,10 +81,10 @@ end
 local function decode(session, done, slot)
   local answer = done.result
   if done.status ~= 0 then return nil, result.failure(done) end
-  if answer == nil then return result.void(session, done) end
+  if answer == nil then return void(session, done) end
   local kind = answer.kind
   if kind == C.CQL_RESULT_PREPARED then return C.cql_result_prepared(answer) end
-  return result.decode(session, done, slot)
+  return decode_result(session, done, slot)
 end
 
 local function value_of(session, done, slot)
@@ -103,9 +104,9 @@ local function complete(session, c)
   local waiter = slot.waiter
   local value, failure = value_of(session, c, slot)
   release(slots, slot)
-  host.wake(waiter, value, failure)
+  wake(waiter, value, failure)
   local busy = session.busy
-  if busy[1] then host.wake(table.remove(busy, 1)) end
+  if busy[1] then wake(table.remove(busy, 1)) end
 end
 
 -- ---- events and questions ----
@@ -194,7 +195,7 @@ function pump.abandon(session, status)
     local waiter = slot.waiter
     if waiter then
       release(slots, slot)
-      host.wake(waiter, nil, failure)
+      wake(waiter, nil, failure)
     end
   end
   session:on_failed(failure)

@@ -8,9 +8,17 @@ local pump = require "cql.pump"
 local options_of = require "cql.options"
 local statement_of = require "cql.statement"
 local batch_of = require "cql.batch"
+local binder_of = require "cql.binder"
 local buffer_of = require "cql.buffer"
 local future_of = require "cql.future"
 local paging = require "cql.paging"
+
+-- What each request needs, under names that never change: LuaJIT compiles such functions without
+-- asking at each call what they are by now.
+local type = type
+local new_waiter, wait, drive = host.waiter, host.wait, host.drive
+local is_prepared, is_batch = statement_of.is, batch_of.is
+local submit_to, encode_values = pump.submit, binder_of.encode
 
 local STATEMENTS_MAX = 1000 -- that a session prepared by itself
 
@@ -38,24 +46,28 @@ local function closed() return error_of.status(ffi.C.CQL_ECLOSED) end
 
 -- Before anything is submitted. Nothing, or a failure.
 local function undriven(session)
-  local driven, why = host.drive(session)
+  local driven, why = drive(session)
   if not driven then return error_of.driver("NO_DRIVER", why) end
 end
 
-local take
-
--- As many are under way as may be: once one of them has ended.
+-- As many are under way as may be: once some of them have ended.
 local function take_later(session, status)
-  if status ~= ffi.C.CQL_EBUSY then return nil, error_of.status(status) end
-  local waiter = host.waiter()
-  session.busy[#session.busy + 1] = waiter
-  host.wait(session, waiter)
-  return take(session)
+  while status == C.CQL_EBUSY do
+    local waiter = new_waiter()
+    session.busy[#session.busy + 1] = waiter
+    wait(session, waiter)
+    if not session.handle then return nil, closed() end
+    local failure = undriven(session)
+    if failure then return nil, failure end
+    status = C.cql_request_take(session.handle, request_out)
+  end
+  if status ~= 0 then return nil, error_of.status(status) end
+  return request_out[0]
 end
 
 -- A request to fill. No loops on this path: one that ends after its first round is what LuaJIT
 -- can't compile, nor what calls it.
-function take(session)
+local function take(session)
   if not session.handle then return nil, closed() end
   local failure = undriven(session)
   if failure then return nil, failure end
@@ -78,7 +90,7 @@ local function submit(session, waiter, request, statement, values, options, defa
     if why then return discard(request, misuse(why)) end
     if status then return discard(request, error_of.status(status)) end
   end
-  return nil, pump.submit(session, request, waiter, mode, statement, values, options)
+  return nil, submit_to(session, request, waiter, mode, statement, values, options)
 end
 
 -- The same with the options of a prepared statement alone, which were made ready with it.
@@ -89,7 +101,7 @@ local function submit_ready(session, waiter, request, statement, values)
     if status ~= 0 then return discard(request, error_of.status(status)) end
     mode = ready.mode
   end
-  return nil, pump.submit(session, request, waiter, mode, statement, values, nil)
+  return nil, submit_to(session, request, waiter, mode, statement, values, nil)
 end
 
 local function send_text(session, waiter, text, options)
@@ -105,7 +117,7 @@ local NO_VALUES = {}
 -- The values of a prepared statement, in the buffer. Their number and flags; or nil, a failure.
 local function encode(session, statement, values)
   buffer:reset()
-  local count, flags = statement.binder:encode(buffer, values or NO_VALUES, session.version)
+  local count, flags = encode_values(statement.binder, buffer, values or NO_VALUES, session.version)
   if count then return count, flags end
   return nil, error_of.driver("VALUE", flags)
 end
@@ -168,9 +180,9 @@ local function prepared(session, text, options)
     if failure then return nil, failure end
     session.preparing[key] = preparing
   end
-  local waiter = host.waiter "seldom"
+  local waiter = new_waiter "seldom"
   preparing.waiting[#preparing.waiting + 1] = waiter
-  return host.wait(session, waiter)
+  return wait(session, waiter)
 end
 
 -- ---- batches ----
@@ -257,10 +269,10 @@ local function send(session, waiter, statement, values, options)
     if not options then return failure end
   end
   if type(statement) == "string" then return send_text(session, waiter, statement, options) end
-  if statement_of.is(statement) then
+  if is_prepared(statement) then
     return send_prepared(session, waiter, statement, values, options)
   end
-  if batch_of.is(statement) then return send_batch(session, waiter, statement, values, options) end
+  if is_batch(statement) then return send_batch(session, waiter, statement, values, options) end
   return misuse("a statement is text, a prepared statement or a batch, not a " .. type(statement))
 end
 
@@ -273,10 +285,10 @@ end
 ---@return cql.Rows|cql.View|nil rows an empty table for what gives none
 ---@return cql.Error?
 function Session:execute(statement, values, options)
-  local waiter = host.waiter()
+  local waiter = new_waiter()
   local failure = send(self, waiter, statement, values, options)
   if failure then return refuse(failure) end
-  return host.wait(self, waiter)
+  return wait(self, waiter)
 end
 
 -- Must something be prepared before this can be sent?
@@ -284,7 +296,7 @@ local function is_unprepared(session, statement, values, options)
   if type(statement) == "string" then
     return values and not known(session, statement, options)
   end
-  if not batch_of.is(statement) then return false end
+  if not is_batch(statement) then return false end
   for i = 1, statement.size do
     local text = statement.statements[i]
     if type(text) == "string" and statement.values[i] and not known(session, text, options) then
@@ -373,7 +385,7 @@ function Session:use(keyspace)
   if not self.handle then return nil, closed() end
   local failure = undriven(self)
   if failure then return nil, failure end
-  local waiter = host.waiter "seldom"
+  local waiter = new_waiter "seldom"
   local slot = pump.slot(self, waiter, self.mode)
   local status = C.cql_session_use(self.handle, keyspace, #keyspace, slot)
   if status ~= 0 then
@@ -381,7 +393,7 @@ function Session:use(keyspace)
     return nil, error_of.status(status)
   end
   local rows
-  rows, failure = host.wait(self, waiter)
+  rows, failure = wait(self, waiter)
   if not rows then return nil, failure end
   self.statements:clear() -- what a statement means depends on the keyspace
   return true
@@ -433,11 +445,11 @@ function Session:close(drain_ms)
   self.on_end(self)
   local status = C.cql_session_close(self.handle, drain_ms or 5000)
   if status < 0 then return nil, error_of.status(status) end
-  local waiter = host.waiter()
+  local waiter = new_waiter()
   self.closing = self.closing or {}
   self.closing[#self.closing + 1] = waiter
-  host.drive(self)
-  host.wait(self, waiter)
+  drive(self)
+  wait(self, waiter)
   return true
 end
 

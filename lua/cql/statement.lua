@@ -20,6 +20,7 @@ function statement.new(session, handle, text, options)
   return setmetatable({
     session = session, handle = ffi.gc(handle, C.cql_prepared_unref), text = text,
     binder = binder, parameters = binder.names, types = binder.types, options = options,
+    ready = false,
   }, Statement)
 end
 
@@ -30,6 +31,8 @@ function statement.with(known, options, ready)
   copy.options, copy.ready = options, ready
   return setmetatable(copy, Statement)
 end
+
+local getmetatable = getmetatable
 
 ---@return boolean
 function statement.is(value) return getmetatable(value) == Statement end

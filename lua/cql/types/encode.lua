@@ -7,7 +7,7 @@
 local ffi = require "ffi"
 local bit = require "bit"
 local C = require("cql.ffi").C
-local new_buffer = require("cql.buffer").new
+local buffer_of = require "cql.buffer"
 local decimal = require "cql.types.decimal"
 local duration = require "cql.types.duration"
 local unknown_name = require("cql.names").unknown
@@ -18,6 +18,11 @@ local whole = require "cql.types.whole"
 
 local is_null, unset = nulls.is_null, nulls.unset
 local cast, copy, fill = ffi.cast, ffi.copy, ffi.fill
+local rawequal, type = rawequal, type
+-- Not as methods, which are looked up at each call.
+local Buffer = buffer_of.class
+local reserve, set_i32, put_i32 = Buffer.reserve, Buffer.set_i32, Buffer.put_i32
+local put_i64, put_bytes = Buffer.put_i64, Buffer.put_bytes
 local bswap, floor = bit.bswap, math.floor
 local number_of, int64_of = whole.number, whole.int64
 local i16_pointer = ffi.typeof "int16_t *"
@@ -81,7 +86,7 @@ local function int(buffer, value)
   if not (n and n >= -2147483648 and n <= 2147483647 and floor(n) == n) then
     return refuse(value, "int takes a whole number from -2147483648 to 2147483647")
   end
-  buffer:put_i32(n)
+  put_i32(buffer, n)
 end
 
 -- The server's two's complement in eight bytes, of digits; false if there are too many.
@@ -112,7 +117,7 @@ local function bigint(name)
     else
       local n = int64_of(value)
       if n then
-        buffer:put_i64(n)
+        put_i64(buffer, n)
         return
       end
     end
@@ -123,7 +128,7 @@ end
 local function timestamp(buffer, value)
   local n = int64_of(value)
   if not n then return refuse_int64(value, "timestamp (milliseconds since 1970)") end
-  buffer:put_i64(n)
+  put_i64(buffer, n)
 end
 
 local DAY = 86400000000000 -- in nanoseconds
@@ -134,7 +139,7 @@ local function time_of_day(buffer, value)
   if not (n and n >= 0 and n < DAY) then
     return refuse(value, 'time takes nanoseconds since midnight, or text such as "13:30:54.234"')
   end
-  buffer:put_i64(n)
+  put_i64(buffer, n)
 end
 
 local reals = ffi.new "union { double real; float single; int64_t bits; int32_t half; }"
@@ -207,7 +212,7 @@ local function bytes_of(name)
       local hint = type(value) == "number" and " (tostring() makes one)" or ""
       return refuse(value, name .. " takes a string") .. hint
     end
-    buffer:put_bytes(value)
+    put_bytes(buffer, value)
   end
 end
 
@@ -215,7 +220,7 @@ local function ascii(buffer, value)
   if type(value) ~= "string" or value:find "[\128-\255]" then
     return refuse(value, "ascii takes a string of bytes from 0 to 127")
   end
-  buffer:put_bytes(value)
+  put_bytes(buffer, value)
 end
 
 local function put_uuid(buffer, value)
@@ -283,10 +288,10 @@ end
 
 -- Length and bytes.
 local function put_sized(buffer, value, encoder)
-  local at = buffer:reserve(4)
+  local at = reserve(buffer, 4)
   local problem, path = encoder(buffer, value)
   if problem then return problem, path end
-  buffer:set_i32(at, buffer.size - at - 4)
+  set_i32(buffer, at, buffer.size - at - 4)
 end
 encode.put_sized = put_sized
 
@@ -336,7 +341,7 @@ end
 local function vector(type_of, element)
   local dimension = type_of.dimension
   local is_packed = type_of.fixed_size > 0
-  local scratch, head = new_buffer(), ffi.new "uint8_t[9]"
+  local scratch, head = buffer_of.new(), ffi.new "uint8_t[9]"
   return function(buffer, value)
     if type(value) ~= "table" or #value ~= dimension or value[dimension + 1] ~= nil then
       local has = type(value) == "table" and ("; this has %d"):format(#value) or ""

@@ -1,7 +1,7 @@
 --- Whole numbers in their three forms: Lua's, exact up to 2^53; int64_t and uint64_t; digits.
 local ffi = require "ffi"
 
-local floor = math.floor
+local type, floor = type, math.floor
 local EXACT_MAX = 9007199254740992
 local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
 local INT64_MAX = 9223372036854775807ULL
