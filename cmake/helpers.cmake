@@ -68,8 +68,8 @@ function(cql_bench)
   endforeach()
 endfunction()
 
-# Each fuzz/*.c on the test library, with a main() that runs the files it is given: what any compiler
-# makes of the corpus.
+# Each fuzz/*.c on the test library, with a main() that runs the files it is given: what any
+# compiler makes of the corpus.
 function(cql_replays)
   file(GLOB fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/fuzz/*.c)
   foreach(source IN LISTS fuzzers)

@@ -1,8 +1,15 @@
 -- A busted output handler: failures in full for people, and every result as a line of the file
 -- $CQL_TALLY for tools/spec: `kind TAB name TAB message`, line breaks of the message escaped.
 -- Lines are written as things happen, so that after a crash the file tells which test was running.
+local ffi = require "ffi"
+
 local out = io.open(os.getenv "CQL_TALLY" or "/dev/null", "a")
 out:setvbuf("line")
+
+-- A sanitizer's runtime was preloaded for this process. What it starts are programs without one,
+-- and the thread sanitizer's kills even a shell.
+ffi.cdef "int unsetenv(const char *name);"
+ffi.C.unsetenv "LD_PRELOAD"
 
 local function record(kind, name, message)
   message = tostring(message or ""):gsub("\\", "\\\\"):gsub("\n", "\\n"):gsub("\t", " ")

@@ -175,7 +175,8 @@ int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user
 void cql__io_forget_lookups(cql__io *io, int forked) {
   while (!cql__list_empty(&io->lookups)) {
     lookup *l = cql__container(io->lookups.next, lookup, link);
-    if (forked) atomic_store(&l->answer->owners, 1); /* the thread is not in this process */
+    /* The thread is not in this process. (Exchanged, not stored: what it wrote is before this.) */
+    if (forked) atomic_exchange(&l->answer->owners, 1);
     forget(l);
   }
 }
