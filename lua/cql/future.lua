@@ -28,8 +28,6 @@ end
 function Future:wait()
   if self.done then return self.value, self.failure end
   local waiter = host.waiter()
-  -- A statement is prepared first by a coroutine that has to run meanwhile.
-  if self.deferred and type(waiter) == "table" then waiter.needs_others = true end
   self.waiting = self.waiting or {}
   self.waiting[#self.waiting + 1] = waiter
   return host.wait(self.session, waiter)

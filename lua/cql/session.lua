@@ -50,12 +50,24 @@ local function undriven(session)
   if not driven then return error_of.driver("NO_DRIVER", why) end
 end
 
+local LATER = {} -- in the place of a failure: what has to come first will send it again
+
+-- Waits in `list` for what is needed first, and gives it. A future doesn't wait: nil and LATER.
+local function await(session, list, waiter)
+  if waiter and waiter.resend then
+    list[#list + 1] = waiter.resend
+    return nil, LATER
+  end
+  local own = new_waiter "seldom"
+  list[#list + 1] = own
+  return wait(session, own)
+end
+
 -- As many are under way as may be: once some of them have ended.
-local function take_later(session, status)
+local function take_later(session, waiter, status)
   while status == C.CQL_EBUSY do
-    local waiter = new_waiter()
-    session.busy[#session.busy + 1] = waiter
-    wait(session, waiter)
+    local _, later = await(session, session.busy, waiter)
+    if later then return nil, later end
     if not session.handle then return nil, closed() end
     local failure = undriven(session)
     if failure then return nil, failure end
@@ -65,14 +77,14 @@ local function take_later(session, status)
   return request_out[0]
 end
 
--- A request to fill. No loops on this path: one that ends after its first round is what LuaJIT
--- can't compile, nor what calls it.
-local function take(session)
+-- A request to fill, whose answer goes to `waiter`. No loops on this path: one that ends after its
+-- first round is what LuaJIT can't compile, nor what calls it.
+local function take(session, waiter)
   if not session.handle then return nil, closed() end
   local failure = undriven(session)
   if failure then return nil, failure end
   local status = C.cql_request_take(session.handle, request_out)
-  if status ~= 0 then return take_later(session, status) end
+  if status ~= 0 then return take_later(session, waiter, status) end
   return request_out[0]
 end
 
@@ -105,7 +117,7 @@ local function submit_ready(session, waiter, request, statement, values)
 end
 
 local function send_text(session, waiter, text, options)
-  local request, failure = take(session)
+  local request, failure = take(session, waiter)
   if not request then return failure end
   local status = C.cql_request_query(request, text, #text)
   if status ~= 0 then return discard(request, error_of.status(status)) end
@@ -126,7 +138,7 @@ local function send_prepared(session, waiter, statement, values, options)
   if statement.session ~= session then
     return misuse "this statement was prepared by another session"
   end
-  local request, failure = take(session)
+  local request, failure = take(session, waiter)
   if not request then return failure end
   C.cql_request_execute(request, statement.handle)
   local count, flags = encode(session, statement, values)
@@ -164,13 +176,14 @@ end
 
 -- The statement of this text, prepared if it isn't yet; several who ask for it at once share one
 -- request.
-local function prepared(session, text, options)
+local function prepared(session, waiter, text, options)
   local key = key_of(text, options)
   local statement = session.statements:get(key)
+  if not statement and waiter and waiter.resend then statement = waiter.resend.found[text] end
   if statement then return statement end
   local preparing = session.preparing[key]
   if not preparing then
-    local request, failure = take(session)
+    local request, failure = take(session, waiter)
     if not request then return nil, failure end
     preparing = setmetatable({ session = session, key = key, text = text, waiting = {} }, Preparing)
     local status = C.cql_request_prepare(request, text, #text)
@@ -180,9 +193,7 @@ local function prepared(session, text, options)
     if failure then return nil, failure end
     session.preparing[key] = preparing
   end
-  local waiter = new_waiter "seldom"
-  preparing.waiting[#preparing.waiting + 1] = waiter
-  return wait(session, waiter)
+  return await(session, preparing.waiting, waiter)
 end
 
 -- ---- batches ----
@@ -197,13 +208,13 @@ local function add_to_batch(session, request, statement, values)
 end
 
 -- Which statements the batch consists of, those of text with values prepared.
-local function batch_statements(session, batch, options)
+local function batch_statements(session, waiter, batch, options)
   local list, idempotent = {}, true
   for i = 1, batch.size do
     local statement = batch.statements[i]
     if type(statement) == "string" and batch.values[i] then
       local failure
-      statement, failure = prepared(session, statement, options)
+      statement, failure = prepared(session, waiter, statement, options)
       if not statement then return nil, failure end
     end
     local is_text = type(statement) == "string"
@@ -219,9 +230,9 @@ end
 local function send_batch(session, waiter, batch, values, options)
   if values ~= nil then return misuse "a batch has its own values: give nil for them" end
   if batch.size == 0 then return misuse "this batch is empty: add statements to it" end
-  local list, idempotent = batch_statements(session, batch, options)
+  local list, idempotent = batch_statements(session, waiter, batch, options)
   if not list then return idempotent end
-  local request, failure = take(session)
+  local request, failure = take(session, waiter)
   if not request then return failure end
   local status = C.cql_request_batch(request, batch.type)
   if status ~= 0 then return discard(request, error_of.status(status)) end
@@ -249,7 +260,8 @@ local function open_paging(session, statement, values, options)
   return copy
 end
 
--- Gives a failure, or nil and the slot. May wait: for a statement to be prepared, or for room.
+-- Gives a failure, or nil and the slot. May wait, for a statement to be prepared or for room; if
+-- `waiter` is to be sent again instead, the failure is LATER.
 local function send(session, waiter, statement, values, options)
   if not session.handle then return closed() end
   if values ~= nil and type(values) ~= "table" then
@@ -260,7 +272,7 @@ local function send(session, waiter, statement, values, options)
   end
   if type(statement) == "string" and values then
     local failure
-    statement, failure = prepared(session, statement, options)
+    statement, failure = prepared(session, waiter, statement, options)
     if not statement then return failure end
   end
   if options and options.paging_state then
@@ -306,16 +318,30 @@ local function is_unprepared(session, statement, values, options)
   return false
 end
 
-local function send_deferred(session, future, statement, values, options)
+-- Stands in for a future whose request needs a statement first. Each that is prepared sends it
+-- again, within the session's turn, where nothing may wait; until all are there.
+local Resend = {}
+Resend.__index = Resend
+
+local function resend_of(future, statement, values, options)
+  return setmetatable({
+    future = future, statement = statement, values = values, options = options, found = {},
+  }, Resend)
+end
+
+function Resend:complete(statement, failure)
+  local future, ok, slot = self.future, true, nil
   if future.done then return end
-  local ok, failure, slot = pcall(send, session, future, statement, values, options)
-  if not ok then failure = error_of.driver("INTERNAL", tostring(failure)) end
-  if failure and failure.misuse then failure = error_of.driver("MISUSE", failure.misuse) end
-  if failure then
-    future:complete(nil, failure)
-  elseif not future.done then
-    future.tag = slot
+  if statement then self.found[statement.text] = statement end
+  if not failure then
+    ok, failure, slot = pcall(send, future.session, future, self.statement, self.values,
+      self.options)
   end
+  if failure == LATER then return end
+  future.resend, future.tag = nil, slot
+  if not ok then failure = error_of.driver("INTERNAL", tostring(failure)) end
+  if not failure then return end
+  future:complete(nil, failure.misuse and error_of.driver("MISUSE", failure.misuse) or failure)
 end
 
 --- As execute(), without waiting for the answer: gives a future at once. Many may be under way.
@@ -328,17 +354,13 @@ end
 function Session:submit(statement, values, options)
   local future = future_of.new(self)
   if is_unprepared(self, statement, values, options) then
-    future.deferred = true
-    host.handle(send_deferred, self, future, statement, values, options)
-    return future
+    future.resend = resend_of(future, statement, values, options)
   end
   local failure, slot = send(self, future, statement, values, options)
+  if failure == LATER then return future end
+  future.resend, future.tag = nil, slot
   if failure and failure.misuse then return refuse(failure) end
-  if failure then
-    future:complete(nil, failure)
-  else
-    future.tag = slot
-  end
+  if failure then future:complete(nil, failure) end
   return future
 end
 
@@ -349,7 +371,7 @@ end
 function Session:prepare(text, options)
   if type(text) ~= "string" then error("prepare takes the statement as text", 2) end
   if not self.handle then return nil, closed() end
-  local statement, failure = prepared(self, text, options)
+  local statement, failure = prepared(self, nil, text, options)
   if not statement then return refuse(failure) end
   if not options then return statement end
   local ready, why = options_of.ready(self.mode, options)

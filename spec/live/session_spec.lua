@@ -236,6 +236,33 @@ cassandra.describe("a session", function(server)
       assert.equal(51, run("SELECT count(*) AS n FROM items")[1].n)
     end)
 
+    it("a batch of more texts than a session remembers", function()
+      local batch = session:batch "unlogged"
+      for id = 1, 1100 do batch:add("UPDATE items SET price=? WHERE id=" .. id, { id }) end
+      assert(session:submit(batch):wait())
+      assert.equal(1100 * 1101 / 2, tonumber(run("SELECT sum(price) AS n FROM items")[1].n))
+    end)
+
+    it("text that is not prepared yet, and waits where no other coroutine can run", function()
+      cql.run(function()
+        local future = session:submit("INSERT INTO items (id) VALUES (?) /* once */", { 1 })
+        coroutine.wrap(function() assert(future:wait()) end)()
+      end)
+      assert.equal(1, #run "SELECT id FROM items")
+    end)
+
+    it("and raises what is a mistake where it was made", function()
+      local batch = session:batch():add("INSERT INTO items (id) VALUES (?) /* mine */", { 1 })
+      for _, call in ipairs {
+        function() session:submit(batch, { 1 }) end,
+        function() session:submit("SELECT * FROM items", 1) end,
+      } do
+        local ok, why = pcall(call)
+        assert.is_false(ok)
+        assert.matches("^spec/live/session_spec.lua:%d+: ", why)
+      end
+    end)
+
     it("and gives errors when they are asked for", function()
       local future = session:submit("SELECT nothing FROM nowhere WHERE x = ?", { 1 })
       local rows, err = future:wait()

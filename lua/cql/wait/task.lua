@@ -32,7 +32,7 @@ return function(host)
     if not self.done then
       self.watched = true
       local waiter = host.waiter()
-      if type(waiter) == "table" then waiter.needs_others = true end
+      waiter.needs_others = true
       self.waiting = self.waiting or {}
       self.waiting[#self.waiting + 1] = waiter
       host.wait(nil, waiter)
