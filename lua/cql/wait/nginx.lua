@@ -19,7 +19,8 @@ local running = coroutine.running
 local FOREVER_MS = 2 ^ 31 - 1
 local PATIENCE_S = 11 -- a second more than a request's deadline, by default
 local START_S = 1 -- by then a timer's light thread has begun, or it never will
-local KEEPER_S = 10
+local IDLE_S = 2 -- between two looks for sessions that were left over
+local WATCH_S = 60 -- between two where there can be none
 local STEPS = 8 -- in one go, before others may run
 local MANY = 8 -- sessions; most workers have one
 
@@ -167,24 +168,7 @@ end
 
 local function leave(driver)
   local session = driver.ref.session
-  return not session or not session.handle or driver.flush:count() == 0 and idle(session)
-end
-
--- The light thread of the timer: the reader.
-local function drive(_, driver)
-  driver.starting = nil
-  if driver.reader then return end
-  driver.reader = true
-  local sender = ngx.thread.spawn(flusher, driver)
-  repeat
-    local ok, why = pcall(listen, driver)
-    if not ok then
-      nginx.report("error", "a session's reader begins anew: " .. why)
-      ngx.sleep(START_S)
-    end
-  until leave(driver)
-  driver.reader = false
-  ngx.thread.kill(sender)
+  return not session or not session.handle or idle(session)
 end
 
 -- ---- exit ----
@@ -200,29 +184,56 @@ end
 
 local keep
 
-local function start_keeper()
+-- A timer that is always pending, for nginx ends those before their time when a worker is about to
+-- exit; until then it looks for sessions that were left over.
+local function start_keeper(seconds)
   if keeping or exiting() then return end
-  local ok, why = ngx.timer.at(KEEPER_S, keep)
+  local ok, why = ngx.timer.at(seconds, keep)
   keeping = ok
   if not ok then report_once("warning", "the worker may be slow to exit: no timer: " .. why) end
 end
 
--- nginx calls this before its time, with `premature`, when the worker is about to exit.
-function keep(premature)
+-- Sends the reader home, if nobody waits for anything and it may go.
+local function dismiss(driver, exits)
+  local session = driver.ref.session
+  if not idle(session) or not (exits or is_left_over(driver)) then return end
+  driver.stays = true
+  C.cql_poke_stop(session.handle)
+end
+
+function keep(exits)
   keeping = false
-  local any = false
+  local any, seconds = false, WATCH_S
   for i = #drivers, 1, -1 do
     local driver = drivers[i]
-    local session = driver.ref.session
-    if not session or not session.handle then
+    if not live(driver) then
       table.remove(drivers, i)
-    elseif driver.reader and idle(session) and (premature or is_left_over(driver)) then
-      driver.stays = true
-      C.cql_poke_stop(session.handle)
+    elseif driver.reader then
+      if not driver.stays then seconds = IDLE_S end
+      dismiss(driver, exits)
+      any = true
     end
-    any = any or driver.reader
   end
-  if any and not premature then start_keeper() end
+  if any then start_keeper(seconds) end
+end
+
+-- The light thread of the timer: the reader.
+local function drive(_, driver)
+  driver.starting = nil
+  if driver.reader then return end
+  driver.reader = true
+  start_keeper(IDLE_S)
+  local sender = ngx.thread.spawn(flusher, driver)
+  repeat
+    local ok, why = pcall(listen, driver)
+    if not ok then
+      nginx.report("error", "a session's reader begins anew: " .. why)
+      ngx.sleep(START_S)
+      pcall(read, driver)
+    end
+  until leave(driver)
+  driver.reader = false
+  ngx.thread.kill(sender)
 end
 
 local function start(driver)
@@ -230,7 +241,6 @@ local function start(driver)
   local ok, why = soon(drive, driver)
   if not ok then return nil, why end
   driver.starting = clock.now()
-  start_keeper()
   return true
 end
 
