@@ -171,6 +171,23 @@ describe("an error is no refusal of a version", function()
     end
   end)
 
+  it("if its version is higher than ours", function()
+    local p = new_peer({ protocol_version = 4 }, 3, function()
+      return server.envelope(5, 0, "SUPPORTED", server.supported {})
+    end)
+    p:serve()
+    assert.equal(C.CQL_EPROTOCOL, p:event(C.CQL_EVENT_CONNECTION_FAILED).status)
+    assert.is_nil(p:event(C.CQL_EVENT_FAILED))
+    p:free()
+    -- unless it says so, as a server that speaks nothing as old would
+    p = new_peer({ protocol_version = 4 }, 3, function()
+      return server.envelope(5, 0, "ERROR", server.error(10, INVALID:format(4)))
+    end)
+    p:serve()
+    assert.equal(C.CQL_EVERSION, p:event(C.CQL_EVENT_FAILED).status)
+    p:free()
+  end)
+
   it("if it has an 8-byte header, later", function()
     local p = peer.new { protocol_version = 4 }
     p:serve()

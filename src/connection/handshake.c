@@ -93,6 +93,12 @@ static int version_refused(cql__connection *c, int theirs, cql_slice_t message) 
                               (const char *)message.data);
 }
 
+static int is_refusal(int32_t code, cql_slice_t message) {
+  return (code == CQL__ERROR_PROTOCOL || code == CQL__ERROR_SERVER) &&
+         (contains(message, "nvalid or unsupported protocol version") ||
+          contains(message, "eta version of the protocol used"));
+}
+
 /* Only the first answers may be of another version, or tell that ours is refused. */
 static int is_first(const cql__connection *c) {
   return c->state == CQL__OPTIONS_SENT || c->state == CQL__STARTUP_SENT;
@@ -104,13 +110,13 @@ int cql__handshake_old_version(cql__connection *c) {
 }
 
 int cql__handshake_wrong_version(cql__connection *c, const cql__response *response) {
-  if (!is_first(c))
-    return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
-  int32_t code;
+  int32_t code = -1;
   cql_slice_t message = {NULL, 0};
   cql__cursor body = response->body;
   if (response->opcode == CQL__ERROR) cql__error_open(&body, &code, &message);
-  return version_refused(c, response->version, message);
+  if (is_first(c) && (response->version < c->version || is_refusal(code, message)))
+    return version_refused(c, response->version, message);
+  return cql__connection_fail(c, CQL_EPROTOCOL, "an answer of another protocol version");
 }
 
 static int on_error(cql__connection *c, const cql__response *response) {
@@ -119,9 +125,7 @@ static int on_error(cql__connection *c, const cql__response *response) {
   cql__cursor body = response->body;
   if (cql__error_open(&body, &code, &message))
     return cql__connection_fail(c, CQL_EPROTOCOL, "an ERROR that can't be decoded");
-  if (is_first(c) && (code == CQL__ERROR_PROTOCOL || code == CQL__ERROR_SERVER) &&
-      (contains(message, "nvalid or unsupported protocol version") ||
-       contains(message, "eta version of the protocol used")))
+  if (is_first(c) && is_refusal(code, message))
     return version_refused(c, response->version, message);
   int error = code == CQL__ERROR_CREDENTIALS ? CQL_EAUTH
               : c->state == CQL__USE_SENT    ? CQL_EKEYSPACE
