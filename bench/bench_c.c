@@ -46,7 +46,7 @@ static void *hooked_realloc(void *block, size_t size) {
   return realloc(block, size);
 }
 
-static void hooked_get(uint64_t out[2]) {
+static void hooked_get(uint64_t out[3]) {
   out[0] = hooked_count;
   out[1] = hooked_bytes;
 }

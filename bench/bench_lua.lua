@@ -17,7 +17,7 @@ ffi.cdef [[
   struct bench_usage { struct bench_time user, system; long others[14]; };
   int bench_getrusage(int who, struct bench_usage *out) asm("getrusage");
   int bench_clock(int clock, struct bench_time *out) asm("clock_gettime");
-  void malloccount_get(uint64_t out[2]);
+  void malloccount_get(uint64_t out[3]);
 ]]
 
 local PAGE_ROWS, WORD = 5000, 4294967296
@@ -57,7 +57,7 @@ end
 
 local requests, values, wrong, sum = 0, 0, 0, 0
 local time, usage = ffi.new "struct bench_time", ffi.new "struct bench_usage"
-local counted = ffi.new "uint64_t[2]"
+local counted = ffi.new "uint64_t[3]"
 local has_counter, count_allocations = pcall(function() return ffi.C.malloccount_get end)
 
 local function seconds_now()

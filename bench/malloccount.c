@@ -7,6 +7,7 @@
  * printed to stderr at exit. A counted run is slower: time is measured in a run without it.
  */
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static struct {
   void (*free)(void *);
 } real;
 
-static uint64_t allocations, bytes;
+static uint64_t allocations, bytes, heap;
 static int was_read; /* the program reports by itself */
 
 /* dlsym() may allocate while the real functions are still being looked up: from here. */
@@ -64,23 +65,27 @@ static int is_early(const void *block) {
   return at >= early && at < early + sizeof early;
 }
 
-static void count(size_t size) {
+static void *count(size_t size, void *block) {
   __atomic_fetch_add(&allocations, 1, __ATOMIC_RELAXED);
   __atomic_fetch_add(&bytes, size, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&heap, malloc_usable_size(block), __ATOMIC_RELAXED);
+  return block;
+}
+
+static void forget(void *block) {
+  __atomic_fetch_sub(&heap, malloc_usable_size(block), __ATOMIC_RELAXED);
 }
 
 EXPORTED void *malloc(size_t size) {
   if (looking_up) return early_alloc(size);
   if (!real.free) look_up();
-  count(size);
-  return real.malloc(size);
+  return count(size, real.malloc(size));
 }
 
 EXPORTED void *calloc(size_t items, size_t size) {
   if (looking_up) return early_alloc(items * size);
   if (!real.free) look_up();
-  count(items * size);
-  return real.calloc(items, size);
+  return count(items * size, real.calloc(items, size));
 }
 
 EXPORTED void *realloc(void *block, size_t size) {
@@ -92,37 +97,40 @@ EXPORTED void *realloc(void *block, size_t size) {
     if (moved) memcpy(moved, block, size < readable ? size : readable);
     return moved;
   }
-  count(size);
-  return real.realloc(block, size);
+  size_t before = malloc_usable_size(block);
+  void *moved = real.realloc(block, size);
+  if (moved || size == 0) __atomic_fetch_sub(&heap, before, __ATOMIC_RELAXED);
+  return count(size, moved);
 }
 
 EXPORTED void *aligned_alloc(size_t alignment, size_t size) {
   if (!real.free) look_up();
-  count(size);
-  return real.aligned_alloc(alignment, size);
+  return count(size, real.aligned_alloc(alignment, size));
 }
 
 EXPORTED void *memalign(size_t alignment, size_t size) {
   if (!real.free) look_up();
-  count(size);
-  return real.memalign(alignment, size);
+  return count(size, real.memalign(alignment, size));
 }
 
 EXPORTED int posix_memalign(void **out, size_t alignment, size_t size) {
   if (!real.free) look_up();
-  count(size);
-  return real.posix_memalign(out, alignment, size);
+  int error = real.posix_memalign(out, alignment, size);
+  count(size, error ? NULL : *out);
+  return error;
 }
 
 EXPORTED void free(void *block) {
   if (!block || is_early(block)) return;
   if (!real.free) look_up();
+  forget(block);
   real.free(block);
 }
 
-/* Allocations, and bytes asked for, since the process began. */
-EXPORTED void malloccount_get(uint64_t out[2]) {
+/* Allocations, and bytes asked for, since the process began; bytes of all that is allocated now. */
+EXPORTED void malloccount_get(uint64_t out[3]) {
   was_read = 1;
+  out[2] = __atomic_load_n(&heap, __ATOMIC_RELAXED);
   out[0] = __atomic_load_n(&allocations, __ATOMIC_RELAXED);
   out[1] = __atomic_load_n(&bytes, __ATOMIC_RELAXED);
 }

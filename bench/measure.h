@@ -48,11 +48,12 @@ typedef struct moment_s {
   uint64_t values; /* cells read */
   uint64_t allocations;
   uint64_t allocated_bytes;
+  uint64_t heap_bytes;
 } moment_t;
 
 typedef struct meter_s {
   const options_t *options;
-  void (*count_allocations)(uint64_t out[2]); /* NULL: nobody counts */
+  void (*count_allocations)(uint64_t out[3]); /* NULL: nobody counts */
   double began_s;
   bool open; /* the window */
   moment_t first;
@@ -145,10 +146,11 @@ static inline void meter_mark(const meter_t *meter, moment_t *moment) {
   moment->wall_s = seconds_now();
   moment->cpu_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
   if (meter->count_allocations) {
-    uint64_t counted[2];
+    uint64_t counted[3] = {0};
     meter->count_allocations(counted);
     moment->allocations = counted[0];
     moment->allocated_bytes = counted[1];
+    moment->heap_bytes = counted[2];
   }
 }
 
@@ -200,9 +202,10 @@ static inline void meter_print(const meter_t *meter, const char *client, uint64_
          last->cpu_s - first->cpu_s, rss_max_kb(), (unsigned long long)wrong,
          (unsigned long long)(sum & 0xFFFFFFFF));
   if (meter->count_allocations) {
-    printf(",\"allocations\":%llu,\"allocated_bytes\":%llu",
+    printf(",\"allocations\":%llu,\"allocated_bytes\":%llu,\"heap_bytes\":%llu",
            (unsigned long long)(last->allocations - first->allocations),
-           (unsigned long long)(last->allocated_bytes - first->allocated_bytes));
+           (unsigned long long)(last->allocated_bytes - first->allocated_bytes),
+           (unsigned long long)last->heap_bytes);
   }
   printf("}\n");
 }

@@ -108,7 +108,9 @@ static void on_open_socket(cql__socket *s, int events) {
     if (left >= 0 && !left) watch(s, UV_READABLE);
     tell->writable(s->user);
   }
-  if (!s->closed && (events & (UV_READABLE | UV_DISCONNECT))) tell->readable(s->user);
+  if (s->closed || !(events & (UV_READABLE | UV_DISCONNECT))) return;
+  if (cql__list_empty(&s->again))
+    tell->readable(s->user); /* else it has had its share of this step */
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
