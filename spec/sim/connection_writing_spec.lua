@@ -93,6 +93,32 @@ describe("requests of every size arrive as they were made", function()
   end
 end)
 
+describe("LZ4", function()
+  for version = 3, 5 do
+    it("shrinks what is large enough and can be, on v" .. version, function()
+      local p = serve { protocol_version = version, compression = "lz4" }
+      local function bytes_of(text)
+        local before = tonumber(p:metrics().bytes_sent)
+        p:submit(1, text)
+        p:step()
+        local list = p:requests()
+        assert.equal(unit.u32(#text) .. text, list[1].body:sub(1, 4 + #text))
+        return tonumber(p:metrics().bytes_sent) - before, list[1].flags
+      end
+      local size, flags = bytes_of(("a"):rep(400000))
+      assert(size < 4000, size)
+      assert.equal(version < 5 and 1 or 0, flags)
+      size, flags = bytes_of(ALL_NOISE:sub(1, 400000))
+      assert(size > 400000 and size < 400100, size)
+      assert.equal(0, flags)
+      size, flags = bytes_of(("a"):rep(450)) -- compression_min is 512
+      assert(size > 450)
+      assert.equal(0, flags)
+      p:free()
+    end)
+  end
+end)
+
 describe("the requests of a turn", function()
   it("leave in one write, and on v5 in one segment", function()
     for version = 3, 5 do

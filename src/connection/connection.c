@@ -130,6 +130,15 @@ void cql__connection_unsent(cql__connection *c, int stream) {
   cql__streams_answer(&c->streams, stream, &waiter);
 }
 
+/* The peer has gone, but what it said before that is still to be heard: answers, or the reason. */
+static void write_failed(cql__connection *c, int error) {
+  char why[sizeof c->why];
+  snprintf(why, sizeof why, "%s", c->settings->link->ops->why(c->socket));
+  c->blocked = 1;
+  cql__connection_readable(c);
+  cql__connection_close(c, error, why); /* unless reading has done so */
+}
+
 void cql__connection_flush(cql__connection *c) {
   cql__list_remove(&c->dirty);
   c->gathered = 0;
@@ -137,11 +146,10 @@ void cql__connection_flush(cql__connection *c) {
   cql_metrics_t *metrics = c->settings->metrics;
   int result = cql__writer_flush(&c->writer, c->settings->link, c->socket, &metrics->writes,
                                  &metrics->bytes_sent);
-  if (result < 0) {
-    cql__connection_close(c, result, c->settings->link->ops->why(c->socket));
-  } else {
+  if (result < 0)
+    write_failed(c, result);
+  else
     c->blocked = (uint8_t)result;
-  }
 }
 
 void cql__connection_writable(cql__connection *c) {

@@ -36,5 +36,6 @@ int cql__address_from_text(const char *text, size_t length, uint16_t port, cql__
 }
 
 int cql__address_equal(const cql__address *a, const cql__address *b) {
-  return a->length == b->length && a->port == b->port && memcmp(a->bytes, b->bytes, a->length) == 0;
+  return a->length == b->length && a->port == b->port && a->scope == b->scope &&
+         memcmp(a->bytes, b->bytes, a->length) == 0;
 }
