@@ -4,15 +4,25 @@
 
 #include "session/session.h"
 
+static uint32_t count_orphans(const cql__cluster *cluster) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    const cql__node *node = cluster->nodes[i];
+    for (uint32_t k = 0; k < cluster->per_node; k++)
+      count += cql__streams_orphans(&node->channels[k]->connection.streams);
+    for (const cql__channel *c = node->retired; c; c = c->next_retired)
+      count += cql__streams_orphans(&c->connection.streams);
+  }
+  return count;
+}
+
 void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out) {
   const cql__cluster *cluster = &session->engine.cluster;
   *out = session->engine.metrics;
   out->events_dropped = session->queue.dropped;
   out->connections = cluster->serving_count;
   out->protocol_version = session->ready_told ? (uint32_t)session->engine.settings.version : 0;
-  out->orphans = 0;
-  for (uint32_t i = 0; i < cluster->serving_count; i++)
-    out->orphans += cql__streams_orphans(&cluster->serving[i]->connection.streams);
+  out->orphans = count_orphans(cluster);
 }
 
 typedef struct text {
