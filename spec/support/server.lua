@@ -157,7 +157,8 @@ end
 
 local function tail(payload) return little(crc32(payload) % 2 ^ 32, 4) end
 
--- options: lz4 (the connection's), compress (this payload), slice (not self-contained).
+-- options: lz4 (the connection's), compress (this payload), slice (not self-contained), padding (all
+-- of its bits are set).
 function server.segment(payload, options)
   options = options or {}
   local plain_size = 0
@@ -165,12 +166,12 @@ function server.segment(payload, options)
     plain_size = #payload
     payload = server.compress(payload)
   end
-  local own = options.slice and 0 or 1
+  local own, padding = options.slice and 0 or 1, options.padding and 1 or 0
   local head
   if options.lz4 then
-    head = little(#payload + plain_size * 2 ^ 17 + own * 2 ^ 34, 5)
+    head = little(#payload + plain_size * 2 ^ 17 + own * 2 ^ 34 + padding * 31 * 2 ^ 35, 5)
   else
-    head = little(#payload + own * 2 ^ 17, 3)
+    head = little(#payload + own * 2 ^ 17 + padding * 63 * 2 ^ 18, 3)
   end
   return head .. little(crc24(head), 3) .. payload .. tail(payload)
 end
