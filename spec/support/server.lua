@@ -157,8 +157,8 @@ end
 
 local function tail(payload) return little(crc32(payload) % 2 ^ 32, 4) end
 
--- options: lz4 (the connection's), compress (this payload), slice (not self-contained), padding (all
--- of its bits are set).
+-- options: lz4 (the connection's), compress (this payload), slice (not self-contained), padding
+-- (all of its bits are set).
 function server.segment(payload, options)
   options = options or {}
   local plain_size = 0
