@@ -1,7 +1,7 @@
 std = "luajit"
 max_line_length = 100
 self = false -- a method need not use its self
-exclude_files = { "lua/cql/cdef.lua", "build" }
+exclude_files = { "lua/cql/cdef.lua", "lua/cql/sim/cdef.lua", "build" }
 
 files["lua/resty"] = { std = "+ngx_lua" }
 files["lua/cql/wait/nginx.lua"] = { std = "+ngx_lua" }

@@ -1,5 +1,5 @@
--- What is made from other files is in step with them: lua/cql/cdef.lua, which LuaJIT accepts, and
--- docs/api.md.
+-- What is made from other files is in step with them: the declarations for LuaJIT, which it
+-- accepts, and docs/api.md.
 
 local function read(path)
   local file = assert(io.open(path))
@@ -8,18 +8,26 @@ local function read(path)
   return text
 end
 
-describe("lua/cql/cdef.lua", function()
-  it("is what tools/cdef generates from include/cql.h", function()
-    local path = os.tmpname()
-    assert.equal(0, os.execute("tools/cdef " .. path))
-    local generated = read(path)
-    os.remove(path)
-    assert.is_true(generated == read "lua/cql/cdef.lua", "out of step: run ./dev generate")
+describe("what LuaJIT reads of the headers", function()
+  local FILES = { "cql/cdef.lua", "cql/sim/cdef.lua" }
+
+  it("is what tools/cdef generates from them", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert.equal(0, os.execute("tools/cdef " .. folder))
+    for _, file in ipairs(FILES) do
+      local generated = read(folder .. "/" .. file)
+      assert.is_true(generated == read("lua/" .. file), "out of step: run ./dev generate")
+    end
+    os.execute("rm -r " .. folder)
   end)
 
   it("is accepted by ffi.cdef", function()
     -- in a process of its own: the declarations of this one may have been read already
-    assert.equal(0, os.execute [[luajit -e 'require "ffi".cdef(dofile "lua/cql/cdef.lua")']])
+    assert.equal(0, os.execute [[luajit -e '
+      local ffi = require "ffi"
+      ffi.cdef(dofile "lua/cql/cdef.lua")
+      ffi.cdef(dofile "lua/cql/sim/cdef.lua")']])
   end)
 end)
 

@@ -52,9 +52,12 @@ describe("an installation", function()
     shell(([[cd %s && export PKG_CONFIG_PATH=$(dirname "$(find usr -name cql.pc)") &&
       cc -std=c11 -Wall -Werror program.c -o program $(pkg-config --cflags --libs cql) &&
       LD_LIBRARY_PATH=$(pkg-config --variable=libdir cql) ./program]]):format(where))
-    local exported = shell(("nm -D --defined-only %s/libcql.so"):format(build))
-    for name in exported:gmatch "%x+ %u ([^%s@]+)" do
-      assert.is_truthy(name:find "^cql_[^_]", name)
+    shell(("cd %s/usr && ls include/cql_sim.h && find . | grep -q libcql_sim.so"):format(where))
+    for _, library in ipairs { "libcql", "libcql_sim" } do
+      local exported = shell(("nm -D --defined-only %s/%s.so"):format(build, library))
+      for name in exported:gmatch "%x+ %u ([^%s@]+)" do
+        assert.is_truthy(name:find "^cql_[^_]", name)
+      end
     end
   end)
 end)

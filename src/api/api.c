@@ -1,6 +1,5 @@
 /* The public functions: check, call, translate; no logic. Those without a session are thin names
  * for what lies below; requests, prepared statements and results are public where they are made. */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +10,6 @@
 #include "io/poke.h"
 #include "message/errors.h"
 #include "session/session.h"
-
-static atomic_int sessions_alive; /* in all threads */
-
-static cql__io *io_of(const cql_session_t *session) {
-  return cql__container(session->engine.link, cql__io, link);
-}
 
 static int forked(const cql_session_t *session) { return cql__forked(session->fork_generation); }
 
@@ -30,7 +23,7 @@ const char *cql_server_error_name(int code) { return cql__server_error_name(code
 int cql_set_allocator(void *(*allocate)(size_t), void *(*reallocate)(void *, size_t),
                       void (*release)(void *)) {
   int some = allocate || reallocate || release, all = allocate && reallocate && release;
-  if (some != all || sessions_alive) return CQL_EINVAL;
+  if (some != all || cql__sessions_alive()) return CQL_EINVAL;
   cql__mem_hooks(allocate, reallocate, release);
   return 0;
 }
@@ -57,13 +50,12 @@ int cql_session_new(const cql_config_t *config, cql_session_t **out) {
   int error = cql__io_new(config, &cql__session_link_events, &io, why);
   if (error) return error;
   cql_session_t *session;
-  error = cql__session_new(config, &io->link, &session);
+  error = cql__session_new(config, &io->link, &cql__io_host, &session);
   if (error) {
-    cql__io_free(io, 0);
+    cql__io_host.free(&io->link, 0);
     return error;
   }
   session->fork_generation = cql__fork_generation();
-  sessions_alive++;
   error = cql__session_start(session);
   if (error) {
     cql_session_free(session);
@@ -75,21 +67,21 @@ int cql_session_new(const cql_config_t *config, cql_session_t **out) {
 
 void cql_session_free(cql_session_t *session) {
   if (!session) return;
-  cql__io *io = io_of(session);
+  const cql__host_ops *host = session->host;
+  cql__link *link = session->engine.link;
   int child = forked(session);
   cql__poke_free(session->poke, child);
-  if (child) cql__io_fork(io);
+  if (child) host->fork(link);
   cql__session_free(session);
-  cql__io_free(io, child);
-  sessions_alive--;
+  host->free(link, child);
 }
 
 int cql_session_fd(const cql_session_t *session) {
-  return forked(session) ? CQL_EFORKED : cql__io_fd(io_of(session));
+  return forked(session) ? CQL_EFORKED : session->host->fd(session->engine.link);
 }
 
 int cql_session_timeout(cql_session_t *session) {
-  if (forked(session) || cql__io_eager(io_of(session))) return 0;
+  if (forked(session) || session->host->eager(session->engine.link)) return 0;
   int64_t wait = cql__session_wait(session);
   return wait > INT32_MAX ? INT32_MAX : (int)wait;
 }
@@ -99,7 +91,7 @@ int cql_session_step(cql_session_t *session, int wait_ms) {
   cql__session_before(session);
   int64_t wait = cql__session_wait(session);
   if (wait < 0 || (wait_ms >= 0 && wait_ms < wait)) wait = wait_ms;
-  int more = cql__io_step(io_of(session), wait);
+  int more = session->host->step(session->engine.link, wait);
   cql__poke_stepped(session->poke);
   cql__session_after(session, more);
   return 0;
@@ -168,6 +160,7 @@ int cql_cancel(cql_session_t *session, uint32_t tag) {
 
 int cql_poke_listen(cql_session_t *session, const char *directory, char *path, size_t size) {
   if (forked(session)) return CQL_EFORKED;
+  if (cql_session_fd(session) < 0) return CQL_EUNSUPPORTED;
   cql__poke_free(session->poke, 0);
   session->poke = NULL;
   return cql__poke_listen(directory, path, size, &session->poke);
@@ -176,13 +169,13 @@ int cql_poke_listen(cql_session_t *session, const char *directory, char *path, s
 int cql_poke_accept(cql_session_t *session) {
   if (forked(session)) return CQL_EFORKED;
   if (!session->poke) return CQL_EINVAL;
-  return cql__poke_accept(session->poke, cql__io_fd(io_of(session)));
+  return cql__poke_accept(session->poke, cql_session_fd(session));
 }
 
 int cql_poke_arm(cql_session_t *session) {
   if (forked(session)) return CQL_EFORKED;
   if (!session->poke) return CQL_EINVAL;
-  return cql__poke_arm(session->poke, cql__io_fd(io_of(session)), cql_session_timeout(session));
+  return cql__poke_arm(session->poke, cql_session_fd(session), cql_session_timeout(session));
 }
 
 int cql_poke_stop(cql_session_t *session) {

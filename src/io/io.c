@@ -33,6 +33,9 @@ struct cql__socket {
 };
 
 static cql__io *io_of(cql__link *link) { return cql__container(link, cql__io, link); }
+static const cql__io *of_const(const cql__link *link) {
+  return (const cql__io *)(const void *)link; /* its first member */
+}
 
 static uint64_t io_now(cql__link *link) {
   (void)link;
@@ -318,9 +321,10 @@ static const cql__link_ops io_ops = {
 /* Due before the loop looks at descriptors, it would leave nothing that ends the wait for them. */
 static void on_wake(uv_timer_t *timer) { uv_stop(timer->loop); }
 
-int cql__io_fd(const cql__io *io) { return uv_backend_fd(&io->loop); }
+static int io_fd(const cql__link *link) { return uv_backend_fd(&of_const(link)->loop); }
 
-int cql__io_eager(const cql__io *io) {
+static int io_eager(const cql__link *link) {
+  const cql__io *io = of_const(link);
   return io->watchers_changed || !cql__list_empty(&io->again);
 }
 
@@ -339,9 +343,10 @@ static void visit_those_again(cql__io *io) {
   }
 }
 
-int cql__io_step(cql__io *io, int64_t wait_ms) {
+static int io_step(cql__link *link, int64_t wait_ms) {
+  cql__io *io = io_of(link);
   io->more_to_read = 0;
-  if (cql__io_eager(io)) wait_ms = 0;
+  if (io_eager(link)) wait_ms = 0;
   visit_those_again(io);
   io->watchers_changed = 0;
   if (wait_ms == 0) {
@@ -375,6 +380,20 @@ static int read_config(cql__io *io, const cql_config_t *config, char why[256]) {
   return cql__tls_new(config, &io->tls, why);
 }
 
+static void io_free(cql__link *link, int forked) {
+  cql__io *io = io_of(link);
+  cql__io_forget_lookups(io, forked);
+  while (!cql__list_empty(&io->sockets))
+    io_close(cql__container(io->sockets.next, cql__socket, link));
+  uv_close((uv_handle_t *)&io->wake, NULL);
+  while (!io->lost && uv_run(&io->loop, UV_RUN_DEFAULT)) {
+  }
+  if (!io->lost) uv_loop_close(&io->loop);
+  cql__tls_free(io->tls);
+  cql__free(io->scratch);
+  cql__free(io);
+}
+
 int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql__io **out,
                 char why[256]) {
   *out = NULL;
@@ -393,25 +412,16 @@ int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql_
   uv_timer_init(&io->loop, &io->wake);
   int error = read_config(io, config, why);
   if (error) {
-    cql__io_free(io, 0);
+    io_free(&io->link, 0);
     return error;
   }
   *out = io;
   return 0;
 }
 
-void cql__io_fork(cql__io *io) { io->lost = uv_loop_fork(&io->loop) != 0; }
-
-void cql__io_free(cql__io *io, int forked) {
-  if (!io) return;
-  cql__io_forget_lookups(io, forked);
-  while (!cql__list_empty(&io->sockets))
-    io_close(cql__container(io->sockets.next, cql__socket, link));
-  uv_close((uv_handle_t *)&io->wake, NULL);
-  while (!io->lost && uv_run(&io->loop, UV_RUN_DEFAULT)) {
-  }
-  if (!io->lost) uv_loop_close(&io->loop);
-  cql__tls_free(io->tls);
-  cql__free(io->scratch);
-  cql__free(io);
+static void io_fork(cql__link *link) {
+  cql__io *io = io_of(link);
+  io->lost = uv_loop_fork(&io->loop) != 0;
 }
+
+const cql__host_ops cql__io_host = {io_fd, io_eager, io_step, io_fork, io_free};

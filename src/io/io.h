@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "io/tls.h"
 #include "link/link.h"
-#include "session/config.h"
+#include "session/session.h"
 
 typedef struct cql__io {
   cql__link link; /* first */
@@ -31,17 +31,10 @@ typedef struct cql__io {
 /* `why` gets a sentence on failure. */
 int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql__io **out,
                 char why[256]);
-/* In a child, before anything else: the loop becomes the child's own, so that what is closed in it
- * stays in the parent's, which shares the kernel's list of what is watched. */
-void cql__io_fork(cql__io *io);
-/* `forked`: after cql__io_fork(). Closes without a word to the other side. */
-void cql__io_free(cql__io *io, int forked);
-int cql__io_fd(const cql__io *io);
-/* Anything ready that the descriptor doesn't show? */
-int cql__io_eager(const cql__io *io);
-/* Runs the loop once, waiting at most `wait_ms` (-1: until something happens). Returns whether
- * something was left unread. */
-int cql__io_step(cql__io *io, int64_t wait_ms);
+/* In a child fork() makes the loop the child's own, so that what is closed in it stays in the
+ * parent's, which shares the kernel's list of what is watched; free() then says no word to the
+ * other side. */
+extern const cql__host_ops cql__io_host;
 
 /* resolve.c */
 int cql__io_resolve(cql__link *link, const char *name, uint16_t port, void *user, uint32_t ticket);

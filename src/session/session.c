@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,10 +268,17 @@ static void copy_settings(cql_session_t *session) {
 
 static void on_drained(cql__timer *timer);
 
-int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t **out) {
+static atomic_int sessions_alive;
+
+int cql__sessions_alive(void) { return sessions_alive; }
+
+int cql__session_new(const cql_config_t *config, cql__link *link, const cql__host_ops *host,
+                     cql_session_t **out) {
   *out = NULL;
   cql_session_t *session = cql__zalloc(sizeof *session);
   if (!session) return CQL_ENOMEM;
+  sessions_alive++;
+  session->host = host;
   cql__engine *engine = &session->engine;
   engine->link = link;
   engine->pool = cql__pool_new();
@@ -339,6 +347,7 @@ void cql__session_free(cql_session_t *session) {
   cql__config_free(session->config);
   if (engine->pool) cql__pool_retire(engine->pool);
   cql__free(session);
+  sessions_alive--;
 }
 
 /* ---- steps ---- */

@@ -6,6 +6,22 @@
 #include "session/config.h"
 #include "session/queue.h"
 
+/* What api/ asks of whoever carries the link and wakes the host: src/io, with sockets and a
+ * descriptor, or src/sim, with virtual ones. */
+typedef struct cql__host_ops {
+  /* A descriptor to wait on, or CQL_EUNSUPPORTED. */
+  int (*fd)(const cql__link *link);
+  /* Anything ready that the descriptor doesn't show? */
+  int (*eager)(const cql__link *link);
+  /* Tells what has happened, waiting at most `wait_ms` for something (-1: until it does). Returns
+   * whether something was left unread. */
+  int (*step)(cql__link *link, int64_t wait_ms);
+  /* In a child, before anything is closed. */
+  void (*fork)(cql__link *link);
+  /* After the session's end. `forked`: after fork(). */
+  void (*free)(cql__link *link, int forked);
+} cql__host_ops;
+
 struct cql_session_s {
   cql__engine engine;
   cql_config_t *config;
@@ -30,16 +46,21 @@ struct cql_session_s {
   cql_request_t *use_request;
   cql__list questions; /* cql__question, asked and not answered; see question.c */
   uint32_t next_question;
+  const cql__host_ops *host; /* of engine.link */
   /* api/'s */
-  uint64_t fork_generation;
-  struct cql__poke *poke; /* NULL: the host watches the descriptor itself */
+  uint64_t fork_generation; /* 0: nothing of it is the kernel's */
+  struct cql__poke *poke;   /* NULL: the host watches the descriptor itself */
 };
 
-/* `link` is the session's from now on, but api/ frees it. */
-int cql__session_new(const cql_config_t *config, cql__link *link, cql_session_t **out);
+/* `link` is the session's from now on, but whoever made it frees it. `host` may be NULL where
+ * nothing of api/ is called. */
+int cql__session_new(const cql_config_t *config, cql__link *link, const cql__host_ops *host,
+                     cql_session_t **out);
 /* The names and addresses of the configuration: after the link has its events. */
 int cql__session_start(cql_session_t *session);
 void cql__session_free(cql_session_t *session);
+/* How many there are, in all threads. */
+int cql__sessions_alive(void);
 
 /* Around the link's own step: what comes before, what comes after. */
 void cql__session_before(cql_session_t *session);

@@ -193,7 +193,7 @@ void cql__sim_advance(cql__sim *sim, uint64_t ms) { sim->now += ms; }
 uint64_t cql__sim_now(const cql__sim *sim) { return sim->now; }
 
 int cql__sim_session(cql__sim *sim, const cql_config_t *config, cql_session_t **out) {
-  int error = cql__session_new(config, &sim->link, out);
+  int error = cql__session_new(config, &sim->link, NULL, out);
   if (!error && (error = cql__session_start(*out))) {
     cql__session_free(*out);
     *out = NULL;
