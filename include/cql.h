@@ -154,12 +154,14 @@ enum {
   CQL_OPTION_SKIP_METADATA = 32    /* v3, v4: trust the metadata of the prepare; v5 always does */
 };
 
-#define CQL_FLAG_UNSET 1 /* of cql_bind_encoded(): the bytes hold unset values */
+#define CQL_FLAG_UNSET                                                                             \
+  1 /* of cql_bind_encoded(): the bytes hold unset values. A hint: they are
+                            looked at anyway */
 
 typedef struct cql_config_s cql_config_t;
 typedef struct cql_session_s cql_session_t;   /* one owner, called from one thread */
 typedef struct cql_request_s cql_request_t;   /* yours until submitted or discarded */
-typedef struct cql_prepared_s cql_prepared_t; /* counted; lives as long as its references */
+typedef struct cql_prepared_s cql_prepared_t; /* counted; of one session, which it may outlive */
 
 /* Bytes somewhere else. length: CQL_NULL or CQL_UNSET where that is allowed. */
 typedef struct cql_slice_s {
@@ -189,7 +191,8 @@ typedef struct cql_column_s {
 /* The shape of rows, or of a statement's bound values: immutable; lives as long as what it was
  * read from (a result until its free, a prepared statement until its unref). */
 typedef struct cql_metadata_s {
-  uint32_t id; /* equal shapes of one session have one id: a key for caches */
+  uint32_t id; /* within a session equal ids mean equal shapes: a key for caches. A shape that was
+                  not seen for long may get another */
   uint32_t column_count;
   const cql_column_t *columns;
   uint32_t key_count;          /* bound values: parts of the partition key known from them */
@@ -288,7 +291,8 @@ typedef struct cql_options_s {
   int32_t now_in_seconds;
   int64_t timestamp;        /* microseconds since 1970, not negative */
   cql_slice_t paging_state; /* CQL_NULL: the first page */
-  cql_slice_t keyspace;     /* CQL_NULL: the session's (v5) */
+  cql_slice_t keyspace;     /* of a query, prepare or batch (v5); CQL_NULL: the session's. A
+                               prepared statement keeps that of its prepare */
   cql_slice_t payload;      /* bytes map as on the wire (v4+); CQL_NULL: none */
 } cql_options_t;
 
@@ -327,8 +331,9 @@ CQL_API const char *cql_error_name(int error);
 CQL_API const char *cql_error_text(int error);
 /* "READ_TIMEOUT" for 0x1200 [spec 9]; "UNKNOWN" for what is none: static text. */
 CQL_API const char *cql_server_error_name(int code);
-/* Replaces the allocator of sessions made afterwards, and never of those that exist. All three or
- * none; each behaves as its namesake. Not while any session lives: CQL_EINVAL. */
+/* Replaces the allocator, or (all NULL) puts the C library's back. All three or none; each behaves
+ * as its namesake. Before anything else: what one allocated the next would release. CQL_EINVAL
+ * while a session lives; configurations, results and statements are the caller's to watch. */
 CQL_API int cql_set_allocator(void *(*allocate)(size_t), void *(*reallocate)(void *, size_t),
                               void (*release)(void *));
 
@@ -337,11 +342,12 @@ CQL_API int cql_set_allocator(void *(*allocate)(size_t), void *(*reallocate)(voi
 /* A configuration with all defaults; yours to free, also after cql_session_new(). NULL: no memory.
  */
 CQL_API cql_config_t *cql_config_new(void);
-/* Sets one option by name; docs/options.md lists all with units and defaults. CQL_EOPTION: unknown
- * name or bad value; the configuration is as before. Secrets are wiped when it is freed. */
+/* Sets one option by name; docs/options.md lists all with units and defaults. Both texts are
+ * borrowed. CQL_EOPTION: unknown name or bad value; CQL_ENOMEM; the configuration is as before.
+ * Secrets are wiped when it is freed. */
 CQL_API int cql_config_set(cql_config_t *config, const char *name, const char *value);
-/* Why the last cql_config_set() failed, until the next one: "unknown option ...; did you mean ..."
- */
+/* Why the last cql_config_set() or cql_session_new() failed, until the next one: "unknown option
+ * ...; did you mean ...". "": it didn't, or there was no memory. */
 CQL_API const char *cql_config_error(const cql_config_t *config);
 /* The name of option `index`, counted from 0; NULL past the last: static text. */
 CQL_API const char *cql_config_option(uint32_t index);
@@ -350,36 +356,44 @@ CQL_API void cql_config_free(cql_config_t *config);
 /* ---- session ---- */
 
 /* Starts connecting and returns at once; the event READY or FAILED follows. Requests may be
- * submitted before it. On failure *out is NULL and nothing stays allocated. */
+ * submitted before it. The configuration is copied. On failure *out is NULL and nothing stays
+ * allocated: CQL_EOPTION, CQL_ETLS, CQL_EIO (see cql_config_error()), CQL_ENOMEM. */
 CQL_API int cql_session_new(const cql_config_t *config, cql_session_t **out);
-/* A descriptor to wait on until it is readable, together with cql_session_timeout(). */
+/* A descriptor to wait on until it is readable, together with cql_session_timeout(). The session's;
+ * the same until its free. */
 CQL_API int cql_session_fd(const cql_session_t *session);
 /* Milliseconds until the session wants a step by a fresh clock: 0 at once, -1 never. It is 0 while
  * anything is ready that the descriptor does not show. Ask again after each submit, flush and
- * poll, before sleeping. */
+ * poll, before sleeping. In a forked child 0: the step says CQL_EFORKED. */
 CQL_API int cql_session_timeout(cql_session_t *session);
 /* Flushes, then reads, delivers, and expires what is late. Waits at most `wait_ms` for something
  * to happen (0: never; -1: until it does), and not at all while completions wait to be polled.
  * 0, or CQL_E* when the operating system refuses. */
 CQL_API int cql_session_step(cql_session_t *session, int wait_ms);
-/* Hands everything submitted to the sockets: one write per connection. A step does it too. */
+/* Hands everything submitted to the sockets, one write per connection, and starts its time-outs. A
+ * step does it too. */
 CQL_API int cql_session_flush(cql_session_t *session);
 /* Takes up to `max` completions, events and questions; how many, 0 if none wait. Every submitted
- * request comes out exactly once. */
+ * request comes out exactly once. Events of the call before are gone. */
 CQL_API int cql_poll(cql_session_t *session, uint32_t max, cql_completion_t *out);
 /* Answers a question by its tag. CQL_ASK_AUTHENTICATE: `data` is the token (borrowed); a length of
  * CQL_NULL declines. CQL_EINVAL: answered already, or its deadline has passed; the native default
  * was taken (PLAIN with the configured username and password). */
 CQL_API int cql_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length);
 /* Takes nothing new, lets what is under way finish for at most `drain_ms`, ends the rest with
- * CQL_ECLOSED, then raises the event CLOSED. Keep stepping and polling until it comes. */
+ * CQL_ECLOSED, and has the event CLOSED polled after all completions. Keep stepping and polling
+ * until it comes. Another call sets the drain's time anew. */
 CQL_API int cql_session_close(cql_session_t *session, int drain_ms);
 /* Frees at once, in any state, also in a forked child (which closes descriptors and nothing
- * else). Results that were polled must be freed before. */
+ * else). What is under way is not told of. Results and prepared statements live on until they are
+ * freed; requests that were taken and not submitted go. NULL is nothing. */
 CQL_API void cql_session_free(cql_session_t *session);
 CQL_API int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out);
-/* USE on all connections, and on each new one before it serves. Completes with `tag`. `keyspace`
- * is borrowed for the call; it is quoted as it stands, so it is case-sensitive. */
+/* USE on all connections, and on each new one before it serves. Completes with `tag`; unless its
+ * status is 0 the keyspace is as before, but with CQL_EKEYSPACE: then some connection refused what
+ * another had accepted, and was closed. `keyspace` is borrowed for the call; it is quoted as it
+ * stands, so it is case-sensitive. CQL_EBUSY: one is under way; CQL_EINVAL: no name, or longer than
+ * 200 bytes; CQL_ECLOSED, CQL_ENOMEM. */
 CQL_API int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
                             uint32_t tag);
 /* Readable state for people: nodes, connections, streams. Writes at most `size` bytes with a final
@@ -388,19 +402,24 @@ CQL_API int cql_session_dump(const cql_session_t *session, char *out, size_t siz
 
 /* ---- requests: take, say what, bind, submit (or discard) ---- */
 
-/* CQL_EBUSY: the session has as many requests under way as `requests_max` allows. CQL_ECLOSED. */
+/* A request of this session's, yours until it is submitted or discarded. CQL_EBUSY: as many are
+ * taken and not yet polled as `requests_max` allows; CQL_ECLOSED, CQL_ENOMEM. What a call below
+ * refuses leaves the request as it was. */
 CQL_API int cql_request_take(cql_session_t *session, cql_request_t **out);
-/* Gives a taken request back unsent. */
+/* Gives a taken request back unsent. NULL, or one that was submitted, is nothing. */
 CQL_API void cql_request_discard(cql_request_t *request);
-/* Before anything else is set; borrowed for the call. CQL_ETOOBIG, CQL_ENOMEM. */
+/* What it says, once and before its values; borrowed for the call. CQL_EINVAL: it says something
+ * already; CQL_ETOOBIG, CQL_ENOMEM. So for the three that follow. */
 CQL_API int cql_request_query(cql_request_t *request, const char *text, size_t length);
 /* Asks the server to prepare `text`; the result is of kind PREPARED. */
 CQL_API int cql_request_prepare(cql_request_t *request, const char *text, size_t length);
-/* Executes a prepared statement; the request holds a reference of its own. */
+/* Executes a statement that this session prepared (else CQL_EINVAL); the request holds a reference
+ * of its own. */
 CQL_API int cql_request_execute(cql_request_t *request, cql_prepared_t *prepared);
 /* A batch of CQL_LOGGED, CQL_UNLOGGED or CQL_COUNTER_BATCH; then add 1 to 65,535 statements. */
 CQL_API int cql_request_batch(cql_request_t *request, int type);
-/* Adds a statement with its values, encoded as for cql_bind_encoded(). Borrowed for the call. */
+/* Adds a statement with its values, encoded as for cql_bind_encoded(). Borrowed for the call; a
+ * prepared one is referenced. CQL_EINVAL, CQL_ETOOBIG, CQL_ENOMEM. */
 CQL_API int cql_batch_add_query(cql_request_t *request, const char *text, size_t length,
                                 const uint8_t *encoded, size_t size, uint32_t count,
                                 uint32_t flags);
@@ -408,7 +427,8 @@ CQL_API int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepa
                                    const uint8_t *encoded, size_t size, uint32_t count,
                                    uint32_t flags);
 /* The values of a query or execute, in order; borrowed for the call. At most 65,535. Fewer than
- * the statement has markers: the rest are unset (v3: null). Call once, before cql_submit(). */
+ * a prepared statement has markers: the rest are unset (v3: null). Call once, before cql_submit().
+ * CQL_EINVAL, CQL_ETOOBIG, CQL_ENOMEM. */
 CQL_API int cql_bind(cql_request_t *request, const cql_slice_t *values, uint32_t count);
 /* The same with the marker's name for each value; for cql_request_query() alone. */
 CQL_API int cql_bind_named(cql_request_t *request, const cql_slice_t *names,
@@ -417,12 +437,14 @@ CQL_API int cql_bind_named(cql_request_t *request, const cql_slice_t *names,
  * checked against `encoded`. */
 CQL_API int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size,
                              uint32_t count, uint32_t flags);
-/* Optional; `options` is borrowed for the call. CQL_EINVAL, CQL_ENOMEM. */
+/* Optional, once; `options` is borrowed for the call. CQL_EINVAL: a field is out of its bounds;
+ * CQL_ETOOBIG, CQL_ENOMEM. */
 CQL_API int cql_request_options(cql_request_t *request, const cql_options_t *options);
 /* Fills in "as the session says" everywhere. */
 CQL_API void cql_options_init(cql_options_t *options);
 /* Takes the request, always; what goes wrong from here on is its completion, never from inside
- * this call. `tag` comes back with it; any number. Nothing is sent before flush or step. */
+ * this call. `tag` comes back with it; any number. It is sent by the next flush or step, or at
+ * once where 64 KiB have gathered. */
 CQL_API void cql_submit(cql_request_t *request, uint32_t tag);
 /* Ends every submitted request of this tag with CQL_ECANCELLED (their answers are awaited and
  * dropped). How many there were. */
@@ -436,7 +458,8 @@ CQL_API cql_prepared_t *cql_prepared_ref(cql_prepared_t *prepared);
 CQL_API void cql_prepared_unref(cql_prepared_t *prepared);
 /* The bound values' shape; until the last unref. */
 CQL_API const cql_metadata_t *cql_prepared_parameters(const cql_prepared_t *prepared);
-/* The rows' shape; column_count 0 if it gives none. Until the next answer of this statement. */
+/* The rows' shape; column_count 0 if it gives none. Until the next cql_session_step(): an answer
+ * may bring another. */
 CQL_API const cql_metadata_t *cql_prepared_columns(const cql_prepared_t *prepared);
 /* Until the last unref. */
 CQL_API void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out);

@@ -96,6 +96,18 @@ describe("a prepared statement", function()
   end)
 end)
 
+it("a statement is its session's alone", function()
+  open(4)
+  local theirs, first = prepare "id", p
+  open(4)
+  local ours = prepare "id"
+  assert.same({ nil, C.CQL_EINVAL }, { request.make(p.session, { execute = theirs }) })
+  local handle = assert(request.make(p.session, { batch = 0, { execute = ours } }))
+  assert.equal(C.CQL_EINVAL, C.cql_batch_add_prepared(handle, theirs, nil, 0, 0, 0))
+  C.cql_request_discard(handle)
+  first:free()
+end)
+
 -- ---- UNPREPARED ----
 
 for version = 3, 5 do

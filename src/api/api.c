@@ -1,5 +1,6 @@
 /* The public functions: check, call, translate; no logic. Those without a session are thin names
  * for what lies below; requests, prepared statements and results are public where they are made. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ int cql_session_new(const cql_config_t *config, cql_session_t **out) {
   session->fork_generation = cql__fork_generation();
   error = cql__session_start(session);
   if (error) {
+    snprintf(why, sizeof config->error, "%s", session->config->error);
     cql_session_free(session);
     return error;
   }

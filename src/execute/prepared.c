@@ -76,6 +76,7 @@ int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cq
   cql_prepared_t *prepared = cql__zalloc(sizeof *prepared);
   if (!prepared) return CQL_ENOMEM;
   prepared->refs = 1;
+  prepared->engine = engine;
   prepared->text_length = (size_t)text.length;
   int error = keep_id(id, prepared);
   if (!error) error = keep_text(text, &prepared->text);

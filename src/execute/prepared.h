@@ -9,6 +9,7 @@
 enum { CQL__METADATA_ID_MAX = 64 };
 
 struct cql_prepared_s {
+  const cql__engine *engine; /* whose it is; compared, never followed: it may be gone */
   uint32_t refs;
   uint32_t parameter_flags; /* of the bind metadata: bit 31 is Scylla's LWT mark */
   cql__metadata *parameters;

@@ -177,7 +177,9 @@ int cql_request_prepare(cql_request_t *request, const char *text, size_t length)
 }
 
 int cql_request_execute(cql_request_t *request, cql_prepared_t *prepared) {
-  if (request->state != CQL__REQUEST_TAKEN || request->opcode) return CQL_EINVAL;
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode ||
+      prepared->engine != request->engine)
+    return CQL_EINVAL;
   request->prepared = cql_prepared_ref(prepared);
   request->opcode = CQL__EXECUTE;
   return 0;
@@ -356,7 +358,9 @@ static int batch_room(cql_request_t *request) {
 int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
                            size_t size, uint32_t count, uint32_t flags) {
   (void)flags;
-  if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
+  if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH ||
+      prepared->engine != request->engine)
+    return CQL_EINVAL;
   if (batch_room(request)) return CQL_ENOMEM;
   int error = batch_add(request, 1, cql__prepared_id(prepared), prepared->id_length, prepared,
                         encoded, size, count);

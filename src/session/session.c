@@ -176,21 +176,28 @@ static int split_port(const char *text, size_t *length, uint16_t *port) {
   return 0;
 }
 
+static int bad_contact(cql_session_t *session, const char *text, size_t length) {
+  snprintf(session->config->error, sizeof session->config->error,
+           "contact_points: \"%.*s\" is neither an address nor a name, with a port or without",
+           length < 100 ? (int)length : 100, text);
+  return CQL_EOPTION;
+}
+
 /* A name is looked up; an address is added, unless only names are wanted. */
 static int add_contact(cql_session_t *session, uint32_t index, const char *text, size_t length,
                        int names_only) {
   uint16_t port = (uint16_t)session->config->port;
-  int error = split_port(text, &length, &port);
-  if (error) return error;
+  size_t whole = length;
+  char name[256];
   cql__address address;
+  if (split_port(text, &length, &port) || length == 0 || length >= sizeof name)
+    return bad_contact(session, text, whole);
   if (cql__address_from_text(text, length, port, &address) == 0)
     return names_only ? 0 : cql__cluster_add(&session->engine.cluster, &address);
-  char name[256];
-  if (length == 0 || length >= sizeof name) return CQL_EOPTION;
   memcpy(name, text, length);
   name[length] = 0;
   cql__link *link = session->engine.link;
-  error = link->ops->resolve(link, name, port, session, session->resolve_ticket + index);
+  int error = link->ops->resolve(link, name, port, session, session->resolve_ticket + index);
   if (error)
     name_failed(session, index, error, cql__error_text(error));
   else
@@ -326,7 +333,7 @@ int cql__session_start(cql_session_t *session) {
   int error = add_contacts(session, 0);
   if (error) return error;
   if (session->engine.cluster.node_count + session->names_pending + session->names_failed == 0)
-    return CQL_EOPTION; /* no contact point at all */
+    return bad_contact(session, "", 0);
   cql__cluster_open(&session->engine.cluster);
   check_hope(session);
   session->next_due = cql__wheel_next(&session->engine.wheel);

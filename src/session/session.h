@@ -56,7 +56,8 @@ struct cql_session_s {
  * nothing of api/ is called. */
 int cql__session_new(const cql_config_t *config, cql__link *link, const cql__host_ops *host,
                      cql_session_t **out);
-/* The names and addresses of the configuration: after the link has its events. */
+/* The names and addresses of the configuration: after the link has its events. CQL_EOPTION: the
+ * reason is in session->config->error. */
 int cql__session_start(cql_session_t *session);
 void cql__session_free(cql_session_t *session);
 /* How many there are, in all threads. */

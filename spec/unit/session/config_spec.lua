@@ -165,6 +165,26 @@ describe("options", function()
   end)
 end)
 
+describe("a session", function()
+  it("that can't be made leaves the reason in its configuration", function()
+    local out = ffi.new "cql_session_t *[1]"
+    for points, bad in pairs { ["a b:0"] = "b:0", ["x:"] = "x:", [":9042"] = ":9042",
+      [","] = "", [("n"):rep(300)] = ("n"):rep(100), ["h:port"] = "h:port",
+      ["[::1]:x"] = "[::1]:x" } do
+      local config = new()
+      assert(set(config, "contact_points", points))
+      assert.equal(C.CQL_EOPTION, C.cql_session_new(config, out))
+      assert.equal(nil, out[0] ~= nil and out[0] or nil)
+      assert.equal(('contact_points: "%s" is neither an address nor a name, with a port or '
+        .. "without"):format(bad), why(config))
+    end
+    local config = new()
+    assert(set(config, "local_address", "nowhere"))
+    assert.equal(C.CQL_EOPTION, C.cql_session_new(config, out))
+    assert.truthy(why(config):find("local_address", 1, true))
+  end)
+end)
+
 -- ---- the page ----
 
 -- { { name, default, what it takes } ... } of the tables in docs/options.md.
