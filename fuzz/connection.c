@@ -55,7 +55,7 @@ static void say_segment(const world *w, const uint8_t *bytes, size_t size, int s
 
 static void say(const world *w, unsigned flags, unsigned stream, unsigned opcode,
                 const uint8_t *body, size_t size) {
-  uint8_t out[CQL__HEADER_SIZE + BODY_MAX];
+  static uint8_t out[CQL__HEADER_SIZE + BODY_MAX];
   const cql__connection *c = connection_of(w);
   cql__put_u8(cql__put_u8(out, 0x80 | c->version), flags & 15);
   cql__put_u8(cql__put_u16(out + 2, stream), opcode);
@@ -147,19 +147,24 @@ static int bind(world *w, cql_request_t *request) {
   cql_slice_t values[3];
   unsigned count = input_u8(&w->in) % 4;
   for (unsigned i = 0; i < count; i++) {
-    size_t size = input_u8(&w->in) * (input_u8(&w->in) % 16 ? 1u : 200u);
-    const uint8_t *bytes = input_take(&w->in, &size);
-    values[i] = (cql_slice_t){bytes, size == 0 ? CQL_UNSET : (int32_t)size};
+    static const uint8_t large[60000];
+    size_t size = input_u8(&w->in);
+    if (size > 200) {
+      values[i] = (cql_slice_t){large, (int32_t)(size - 200) * 1000};
+    } else {
+      const uint8_t *bytes = input_take(&w->in, &size);
+      values[i] = (cql_slice_t){bytes, size == 0 ? CQL_UNSET : (int32_t)size};
+    }
   }
   return cql_bind(request, values, count);
 }
 
 static void do_query(world *w) {
-  static char text[300000]; /* more than a segment */
-  memset(text, 'q', sizeof text);
+  static const char text[300000] = "SELECT"; /* more than a segment */
   cql_request_t *request = take(w);
   if (!request) return;
-  size_t size = input_u8(&w->in) == 7 ? sizeof text : 20;
+  unsigned kind = input_u8(&w->in);
+  size_t size = kind > 7 ? kind : (size_t[]){6, 6, 6, 6, 5000, 20000, 150000, sizeof text}[kind];
   int error = cql_request_query(request, text, size);
   submit(w, request, error ? error : bind(w, request));
 }
@@ -283,7 +288,7 @@ static int begin(world *w) {
 static void end(world *w) {
   cql__mem_fail(0, 0);
   cql__session_close(w->session, (int)(input_u8(&w->in) % 2) * 5000);
-  for (int i = 0; i < 200; i++) {
+  for (int i = 0; i < 200 && !(w->closed && cql__sim_timeout(w->sim, w->session) == -1); i++) {
     cql__sim_advance(w->sim, 100);
     cql__sim_step(w->sim, w->session);
     do_poll(w);

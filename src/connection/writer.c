@@ -227,7 +227,7 @@ static int append_compressed(cql__writer *writer, const cql__parcel *parcel) {
   if (!error) {
     uint8_t *room = writer->filling->area->data + writer->filling->used;
     size_t got = cql__lz4_compress(plain->data, body_size, room + CQL__HEADER_SIZE + 4,
-                                   body_size > 4 ? body_size - 4 : 0);
+                                   body_size > 5 ? body_size - 5 : 0);
     size_t sent = got ? 4 + got : body_size;
     uint8_t *out = box_extend(writer->filling, CQL__HEADER_SIZE + sent);
     memcpy(out, parcel->head, CQL__HEADER_SIZE);

@@ -4,6 +4,16 @@ local core = require "spec.support.core"
 
 local C = unit.C
 
+-- What malloc() gives next is not zeroed by chance.
+local function dirty(size)
+  local pieces = {}
+  for i = 1, 20 do
+    pieces[i] = C.cql__malloc(size)
+    ffi.fill(pieces[i], size, 0xa5)
+  end
+  for i = 1, 20 do C.cql__free(pieces[i]) end
+end
+
 local function address(pointer) return tonumber(ffi.cast("uintptr_t", pointer)) end
 
 describe("an arena", function()
@@ -13,6 +23,8 @@ describe("an arena", function()
     local pieces = {}
     for i = 1, 500 do
       local size = ({ 0, 1, 7, 8, 9, 64, 999, 1000, 1001, 5000 })[random(10) + 1] + random(4)
+      dirty(1016) -- a chunk of small pieces
+      dirty(size + 16)
       local piece = ffi.cast("uint8_t *", C.cql__arena_take(arena, size))
       assert.is_true(piece ~= nil)
       assert.equal(0, address(piece) % 8)

@@ -239,6 +239,19 @@ describe("the writer of v3 and v4", function()
     end
   end)
 
+  it("sends no more bytes by compressing than without", function()
+    for repeated = 4, 60 do -- from a gain of nothing to one that is worth its length field
+      local body = noise(600, 1) .. noise(repeated, 1) .. noise(20, 5000)
+      local bytes = u8(4) .. u8(0) .. u16(1) .. u8(7) .. u32(#body) .. body
+      local writer = new_writer { lz4 = true }
+      writer:append(bytes, 9)
+      local sent = writer:flushed()
+      assert.is_true(uncompress(sent) == bytes)
+      assert.is_true(#sent < #bytes or sent == bytes)
+      writer:free()
+    end
+  end)
+
   it("compresses an empty body never", function()
     local writer = new_writer { lz4 = true, compress_min = 0 }
     local bytes = envelope(1, 9, 0)
@@ -282,6 +295,17 @@ describe("the writer of v5", function()
         assert.is_true(segment.self_contained)
       end
       assert.same(expected, sizes)
+      writer:free()
+    end
+  end)
+
+  it("fills a segment to its last byte", function()
+    for _, case in ipairs { { MAX, 1 }, { MAX + 1, 2 } } do
+      local writer = new_writer { framed = true }
+      local first = envelope(1, 9, 1000)
+      writer:reserve(first)
+      writer:reserve(envelope(2, 9, case[1] - #first - 9))
+      assert.equal(case[2], #core.unsegment(writer:flushed()))
       writer:free()
     end
   end)
