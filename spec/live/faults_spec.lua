@@ -32,6 +32,38 @@ local function each_ended_once(got)
   assert.equal(0, got["in flight"])
 end
 
+-- The C program spec/live/load.c, with the options of the server in its environment.
+local function run_program(server)
+  local tool = os.getenv "CQL_CASSANDRA_TOOL" or "tools/cassandra"
+  local words = {
+    ("eval \"$(env -u LD_PRELOAD %s env --name %s)\";"):format(tool, server.name), "timeout 120",
+    (os.getenv "CQL_BUILD" or "build/dev") .. "/spec/live/load", server:pid(),
+    ("'(env -u LD_PRELOAD %s up 1 --name %s) >&2 &'"):format(tool, server.name),
+  }
+  local pipe = assert(io.popen(table.concat(words, " ") .. " 2>/dev/null; echo status $?"))
+  local text = pipe:read "*a"
+  pipe:close()
+  assert.matches("\nstatus 0\n$", text)
+  return text
+end
+
+for _, options in ipairs { { version = "5.0" }, { version = "5.0", tls = true } } do
+  local kind = options.tls and "with TLS" or "without TLS"
+  cassandra.describe("a C program " .. kind, options, function(server)
+    it("whose server is killed under load gets an error for each request, and goes on", function()
+      local text = run_program(server)
+      server:up()
+      assert.matches("wrong 0, late 0, never ended 0\n", text)
+      local ok, failed = text:match "^ok (%d+), failed (%d+)"
+      assert.is_true(tonumber(ok) >= 10000 and tonumber(failed) > 0)
+      for name in text:gmatch "failed by (%u+)" do
+        assert.is_true(name == "ECONNECTION" or name == "ENOHOST" or name == "ETIMEOUT"
+          or name == "ESERVER", name)
+      end
+    end)
+  end)
+end
+
 cassandra.describe("a script", { version = "5.0" }, function(server)
   it("whose server is killed under load gets an error for each request, and goes on", function()
     for _ = 1, 2 do
