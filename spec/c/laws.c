@@ -93,7 +93,7 @@ static int start_server(void) {
 
 /* ---- a session ---- */
 
-enum { TAG_PREPARE = UINT32_MAX };
+#define TAG_PREPARE UINT32_MAX
 
 static cql_session_t *session;
 static cql_prepared_t *statement;
