@@ -154,9 +154,8 @@ enum {
   CQL_OPTION_SKIP_METADATA = 32    /* v3, v4: trust the metadata of the prepare; v5 always does */
 };
 
-#define CQL_FLAG_UNSET                                                                             \
-  1 /* of cql_bind_encoded(): the bytes hold unset values. A hint: they are
-                            looked at anyway */
+/* Of cql_bind_encoded(): the bytes hold unset values. A hint: they are looked at anyway. */
+#define CQL_FLAG_UNSET 1
 
 typedef struct cql_config_s cql_config_t;
 typedef struct cql_session_s cql_session_t;   /* one owner, called from one thread */
@@ -389,9 +388,9 @@ CQL_API int cql_session_close(cql_session_t *session, int drain_ms);
  * freed; requests that were taken and not submitted go. NULL is nothing. */
 CQL_API void cql_session_free(cql_session_t *session);
 CQL_API int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out);
-/* USE on all connections, and on each new one before it serves. Completes with `tag`; unless its
- * status is 0 the keyspace is as before, but with CQL_EKEYSPACE: then some connection refused what
- * another had accepted, and was closed. `keyspace` is borrowed for the call; it is quoted as it
+/* USE on all connections, and on each new one before it serves. Completes with `tag`: 0; with
+ * CQL_EKEYSPACE it was accepted by one connection and refused by another, which was closed; with
+ * any other status the keyspace is as before. `keyspace` is borrowed for the call and quoted as it
  * stands, so it is case-sensitive. CQL_EBUSY: one is under way; CQL_EINVAL: no name, or longer than
  * 200 bytes; CQL_ECLOSED, CQL_ENOMEM. */
 CQL_API int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
