@@ -57,7 +57,8 @@ static void say(const world *w, unsigned flags, unsigned stream, unsigned opcode
                 const uint8_t *body, size_t size) {
   static uint8_t out[CQL__HEADER_SIZE + BODY_MAX];
   const cql__connection *c = connection_of(w);
-  cql__put_u8(cql__put_u8(out, 0x80 | c->version), flags & 15);
+  unsigned version = flags & 16 ? c->version - 1u : c->version;
+  cql__put_u8(cql__put_u8(out, 0x80 | version), flags & 15);
   cql__put_u8(cql__put_u16(out + 2, stream), opcode);
   cql__put_bytes(cql__put_u32(out + 5, (uint32_t)size), body, size);
   size += CQL__HEADER_SIZE;

@@ -22,6 +22,9 @@ describe("the corpus of", function()
     it(path, function()
       local files = lines(("ls fuzz/corpus/%s/* 2>/dev/null"):format(name))
       assert.is_true(#files > 0, "nothing to replay")
+      for _, file in ipairs(files) do -- what a fuzzer learns by itself is not for the tree
+        assert(file:find "/seed%-%d+$" or file:find "/found%-[%l-]+$", file .. ": named otherwise")
+      end
       local out = lines(("%s %s/fuzz/%s %s 2>&1; echo status $?"):format(CLEAN, build, name,
         table.concat(files, " ")))
       assert.equal("status 0", out[#out], table.concat(out, "\n"))
