@@ -25,14 +25,20 @@ static inline void cql__list_remove(cql__list *node) {
   node->next->previous = node->previous;
   cql__list_init(node);
 }
-/* All nodes of `from` to the end of `list`. */
+/* The nodes of `from` that stand before `stop`, one of them or `from` itself, to the end of `list`. */
+static inline void cql__list_move_until(cql__list *list, cql__list *from, cql__list *stop) {
+  cql__list *first = from->next, *last = stop->previous;
+  if (first == stop) return;
+  from->next = stop;
+  stop->previous = from;
+  first->previous = list->previous;
+  list->previous->next = first;
+  last->next = list;
+  list->previous = last;
+}
+/* All of them. */
 static inline void cql__list_move_all(cql__list *list, cql__list *from) {
-  if (cql__list_empty(from)) return;
-  from->next->previous = list->previous;
-  list->previous->next = from->next;
-  from->previous->next = list;
-  list->previous = from->previous;
-  cql__list_init(from);
+  cql__list_move_until(list, from, from);
 }
 
 #endif

@@ -28,10 +28,11 @@ static inline int cql__timer_is_set(const cql__timer *timer) {
 }
 /* Sets it, or sets it anew. A time that has passed fires at the next turn. */
 void cql__timer_set(cql__wheel *wheel, cql__timer *timer, uint64_t due);
-/* Sets one that is not set to the time of another that is: cheaper where many are equal. */
-static inline void cql__timer_join(cql__timer *timer, cql__timer *other) {
-  timer->due = other->due;
-  cql__list_append(&other->link, &timer->link);
+/* Sets those of `list` before `stop`, none of which is set, to the time of one that is. */
+static inline void cql__timer_join(cql__timer *timer, cql__list *list, cql__list *stop) {
+  for (cql__list *node = list->next; node != stop; node = node->next)
+    cql__container(node, cql__timer, link)->due = timer->due;
+  cql__list_move_until(&timer->link, list, stop);
 }
 static inline void cql__timer_cancel(cql__timer *timer) { cql__list_remove(&timer->link); }
 /* Fires what is due at `now`, in order of time but for ties. A timer may set or cancel others. */

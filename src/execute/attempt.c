@@ -18,10 +18,9 @@
 /* What the connection can't express. */
 static int check_version(const cql_request_t *request, const cql__connection *connection) {
   int version = connection->version;
-  if (version < 5 && (request->query_flags & (CQL__QUERY_KEYSPACE | CQL__QUERY_NOW)))
-    return CQL_EUNSUPPORTED;
-  if (version < 5 && request->opcode == CQL__PREPARE && request->keyspace_length >= 0)
-    return CQL_EUNSUPPORTED;
+  if (version >= 5) return 0;
+  if (request->query_flags & (CQL__QUERY_KEYSPACE | CQL__QUERY_NOW)) return CQL_EUNSUPPORTED;
+  if (request->opcode == CQL__PREPARE && request->keyspace_length >= 0) return CQL_EUNSUPPORTED;
   if (version < 4 && (request->has_unset || request->payload_length >= 0)) return CQL_EUNSUPPORTED;
   return 0;
 }
@@ -406,21 +405,21 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
 
 /* ---- all of them ---- */
 
+static uint32_t timeout_of(cql__list *node) {
+  return cql__container(node, cql_request_t, timer.link)->timeout_ms;
+}
+
+/* One is sorted in, those after it with the same timeout stand beside it. */
 static void stamp_deadlines(cql__engine *engine) {
+  cql__list *fresh = &engine->fresh;
   uint64_t now = cql__link_now(engine->link);
-  cql__timer *last = NULL;
-  uint32_t last_timeout = 0;
-  while (!cql__list_empty(&engine->fresh)) {
-    cql__timer *timer = cql__container(engine->fresh.next, cql__timer, link);
-    uint32_t timeout = cql__container(timer, cql_request_t, timer)->timeout_ms;
-    cql__list_remove(&timer->link);
-    if (last && timeout == last_timeout) {
-      cql__timer_join(timer, last);
-    } else {
-      cql__timer_set(&engine->wheel, timer, now + timeout);
-    }
-    last = timer;
-    last_timeout = timeout;
+  while (!cql__list_empty(fresh)) {
+    cql__timer *first = cql__container(fresh->next, cql__timer, link);
+    uint32_t timeout = timeout_of(fresh->next);
+    cql__timer_set(&engine->wheel, first, now + timeout);
+    cql__list *node = fresh->next;
+    while (node != fresh && timeout_of(node) == timeout) node = node->next;
+    cql__timer_join(first, fresh, node);
   }
 }
 

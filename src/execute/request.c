@@ -24,7 +24,7 @@ static void on_timeout(cql__timer *timer) {
   cql__attempt_abandon(request, nobody ? CQL_ENOHOST : CQL_ETIMEOUT);
 }
 
-static int add_chunk(cql__engine *engine) {
+__attribute__((noinline)) static int add_chunk(cql__engine *engine) {
   struct cql__request_chunk *chunk = cql__zalloc(sizeof *chunk);
   if (!chunk) return CQL_ENOMEM;
   chunk->next = engine->chunks;
@@ -61,6 +61,13 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   return request;
 }
 
+__attribute__((noinline)) static void drop_batch(cql_request_t *request) {
+  const cql__batch_item *items = cql__request_items(request);
+  for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(items[i].prepared);
+  cql__block_unref(request->batch);
+  request->batch = NULL;
+}
+
 /* A small body stays with its slot. */
 static void drop_content(cql_request_t *request) {
   if (!cql__block_may_stay(request->body)) {
@@ -70,12 +77,8 @@ static void drop_content(cql_request_t *request) {
   cql__block_unref(request->extra);
   cql_prepared_unref(request->prepared);
   cql__metadata_unref(request->columns);
-  if (request->batch) {
-    const cql__batch_item *items = cql__request_items(request);
-    for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(items[i].prepared);
-    cql__block_unref(request->batch);
-  }
-  request->extra = request->batch = NULL;
+  if (request->batch) drop_batch(request);
+  request->extra = NULL;
   request->prepared = request->preparing = NULL;
   request->columns = NULL;
   request->connection = NULL;
@@ -400,9 +403,8 @@ static int check_options(const cql_options_t *options) {
 
 static size_t length_of(cql_slice_t slice) { return slice.length > 0 ? (size_t)slice.length : 0; }
 
-int cql_request_options(cql_request_t *request, const cql_options_t *options) {
-  if (request->state != CQL__REQUEST_TAKEN || request->extra || check_options(options))
-    return CQL_EINVAL;
+__attribute__((noinline)) static int copy_extra(cql_request_t *request,
+                                                const cql_options_t *options) {
   size_t extra =
       length_of(options->paging_state) + length_of(options->keyspace) + length_of(options->payload);
   if (extra) {
@@ -417,6 +419,17 @@ int cql_request_options(cql_request_t *request, const cql_options_t *options) {
   request->paging_length = options->paging_state.length;
   request->keyspace_length = options->keyspace.length;
   request->payload_length = options->payload.length;
+  return 0;
+}
+
+int cql_request_options(cql_request_t *request, const cql_options_t *options) {
+  if (request->state != CQL__REQUEST_TAKEN || request->extra || check_options(options))
+    return CQL_EINVAL;
+  /* Most name none of the three: all lengths are negative. */
+  if ((options->paging_state.length & options->keyspace.length & options->payload.length) >= 0) {
+    int error = copy_extra(request, options);
+    if (error) return error;
+  }
   if (options->consistency >= 0) request->consistency = (uint16_t)options->consistency;
   if (options->serial_consistency >= 0)
     request->serial_consistency = (uint16_t)options->serial_consistency;
@@ -483,40 +496,45 @@ int cql__request_seal(cql_request_t *request) {
     int error = bind_slices(request, NULL, NULL, 0);
     if (error) return error;
   }
-  cql_slice_t paging = cql__request_paging(request), keyspace = cql__request_keyspace(request);
-  size_t room = 4 + 4 + length_of(paging) + 2 + 8 + 2 + length_of(keyspace) + 4;
-  uint8_t *start = cql__request_extend(request, room);
-  if (!start) return extend_error(request, room);
-  uint8_t *p = start;
+  int has_extra = (request->paging_length & request->keyspace_length) >= 0;
+  const cql_slice_t none = {NULL, CQL_NULL};
+  cql_slice_t paging = has_extra ? cql__request_paging(request) : none;
+  cql_slice_t keyspace = has_extra ? cql__request_keyspace(request) : none;
+  size_t room = 4 + 4 + 2 + 8 + 2 + 4;
+  if (has_extra) room += length_of(paging) + length_of(keyspace);
+  uint8_t *p = cql__request_extend(request, room);
+  if (!p) return extend_error(request, room);
+  uint32_t flags = request->query_flags;
   int batch = request->opcode == CQL__BATCH;
   if (batch) cql__put_u16(request->body->data + 1, request->batch_count);
   if (!batch && request->page_size > 0) {
-    request->query_flags |= CQL__QUERY_PAGE_SIZE;
+    flags |= CQL__QUERY_PAGE_SIZE;
     p = cql__put_u32(p, (uint32_t)request->page_size);
   }
   if (!batch && paging.length >= 0) {
-    request->query_flags |= CQL__QUERY_PAGING_STATE;
+    flags |= CQL__QUERY_PAGING_STATE;
     p = cql__put_bytes(cql__put_u32(p, (uint32_t)paging.length), paging.data, length_of(paging));
   }
   if (request->serial_consistency) {
-    request->query_flags |= CQL__QUERY_SERIAL;
+    flags |= CQL__QUERY_SERIAL;
     p = cql__put_u16(p, request->serial_consistency);
   }
   if (has_default_timestamp(request)) {
-    request->query_flags |= CQL__QUERY_TIMESTAMP;
+    flags |= CQL__QUERY_TIMESTAMP;
     if (!(request->options & CQL_OPTION_TIMESTAMP))
       request->timestamp = next_timestamp(request->engine);
     p = cql__put_u64(p, (uint64_t)request->timestamp);
   }
   if (keyspace.length >= 0 && request->opcode != CQL__EXECUTE) { /* there the id implies it */
-    request->query_flags |= CQL__QUERY_KEYSPACE;
+    flags |= CQL__QUERY_KEYSPACE;
     p = cql__put_bytes(cql__put_u16(p, (unsigned)keyspace.length), keyspace.data,
                        length_of(keyspace));
   }
   if (request->options & CQL_OPTION_NOW_IN_SECONDS) {
-    request->query_flags |= CQL__QUERY_NOW;
+    flags |= CQL__QUERY_NOW;
     p = cql__put_u32(p, (uint32_t)request->now_in_seconds);
   }
+  request->query_flags = flags;
   request->body_size = (uint32_t)(p - request->body->data);
   return 0;
 }

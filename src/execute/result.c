@@ -149,25 +149,36 @@ static int read_extras(const uint8_t *header, cql__result *result, cql__cursor *
   return error;
 }
 
-static int is_plain_void(const cql__envelope *envelope) {
+/* Without extras: what kind of RESULT it is; 0: it is none, or too short to say. */
+static uint32_t plain_kind(const cql__envelope *envelope) {
   const uint8_t *header = envelope->header;
-  return header[4] == CQL__RESULT && !(header[1] & EXTRAS) && envelope->size >= 4 &&
-         cql__get_u32(envelope->body) == CQL_RESULT_VOID;
+  int plain = header[4] == CQL__RESULT && !(header[1] & EXTRAS) && envelope->size >= 4;
+  return plain ? cql__get_u32(envelope->body) : 0;
+}
+
+static int decode_any(cql_request_t *request, const cql__connection *connection,
+                      const uint8_t *header, cql__result *result, cql__cursor *body) {
+  int error = header[1] & EXTRAS ? read_extras(header, result, body) : 0;
+  if (error) return error;
+  if (header[4] == CQL__RESULT) return decode_result(request, connection->version, result, body);
+  return header[4] == CQL__ERROR ? decode_error(result, body) : CQL_EMALFORMED;
 }
 
 int cql__result_decode(cql_request_t *request, const cql__connection *connection,
                        const cql__envelope *envelope, cql__result **out) {
   *out = NULL;
-  if (is_plain_void(envelope) && request->opcode != CQL__PREPARE) return 0;
+  int plain = request->opcode == CQL__PREPARE ? 0 : (int)plain_kind(envelope);
+  if (plain == CQL_RESULT_VOID) return 0;
   cql__cursor body;
   cql__result *result = result_new(request, connection, envelope, &body);
   if (!result) return CQL_ENOMEM;
-  const uint8_t *header = envelope->header;
-  int error = header[1] & EXTRAS ? read_extras(header, result, &body) : 0;
-  if (!error && header[4] == CQL__RESULT) {
-    error = decode_result(request, connection->version, result, &body);
-  } else if (!error) {
-    error = header[4] == CQL__ERROR ? decode_error(result, &body) : CQL_EMALFORMED;
+  int error;
+  if (plain == CQL_RESULT_ROWS) { /* the usual answer, on the shortest way */
+    body.next += 4;
+    result->shown.kind = CQL_RESULT_ROWS;
+    error = decode_rows(request, result, &body);
+  } else {
+    error = decode_any(request, connection, envelope->header, result, &body);
   }
   if (error) {
     release(result);

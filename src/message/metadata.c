@@ -149,8 +149,12 @@ cql__metadata *cql__metadata_ref(cql__metadata *metadata) {
   return metadata;
 }
 
-void cql__metadata_unref(cql__metadata *metadata) {
-  if (!metadata || --metadata->refs > 0) return;
+/* Apart, so that the count alone is inlined. */
+__attribute__((noinline)) static void metadata_free(cql__metadata *metadata) {
   cql__arena_free(&metadata->arena);
   cql__free(metadata);
+}
+
+void cql__metadata_unref(cql__metadata *metadata) {
+  if (metadata && --metadata->refs == 0) metadata_free(metadata);
 }
