@@ -8,7 +8,7 @@ static void *(*hook_reallocate)(void *, size_t) = realloc;
 static void (*hook_release)(void *) = free;
 
 #ifdef CQL_TEST
-static long fail_countdown, fail_onwards, allocation_count, allocation_live;
+static _Thread_local long fail_countdown, fail_onwards, allocation_count, allocation_live;
 
 static int fails(void) {
   allocation_count++;
