@@ -79,7 +79,7 @@ local function run(p, script, tag)
         if asked.stream == 0 then
           p:shake_one(asked, socket)
         else
-          local answer = script[at] or { "RESULT", server.VOID }
+          local answer = script[math.min(at, #script)] -- a PREPARE is sent again
           at = at + 1
           p:answer(asked.stream, answer[1], answer[2], nil, socket)
         end

@@ -215,13 +215,14 @@ end)
 
 describe("without an answer to its first request", function()
   -- The server may have obeyed: that connection takes no more requests.
-  local function in_doubt(status, fn, times)
+  local function in_doubt(status, fn, times, otherwise)
     open(2, { request_timeout_ms = 1000, keyspace = "old", protocol_version = 4 })
     use "new"
     local what = first "new"
     fn(what)
     p:step()
-    assert.equal(status, result())
+    local got = result()
+    assert(got == status or got == otherwise, got)
     assert.equal(1, p:metrics().connections)
     for tag = 1, 100 do request.submit(p.session, tag, { query = "SELECT" }) end
     p:step()
@@ -252,7 +253,7 @@ describe("without an answer to its first request", function()
       C.cql__mem_fail(1, 1)
       p:step()
       C.cql__mem_fail(0, 0)
-    end, 0)
+    end, 0, C.CQL_ECONNECTION) -- where there is none to read into either
   end)
 end)
 
