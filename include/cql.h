@@ -133,7 +133,7 @@ enum {
 /* types of an event */
 enum {
   CQL_EVENT_READY = 1,             /* the session serves; comes once */
-  CQL_EVENT_FAILED = 2,            /* it never will: all contact points refuse for good; once */
+  CQL_EVENT_FAILED = 2,            /* status, message: it never will; what waited ends so; once */
   CQL_EVENT_CONNECTION_OPENED = 3, /* address */
   CQL_EVENT_CONNECTION_FAILED = 4, /* address, status, message: could not be opened, is retried */
   CQL_EVENT_CONNECTION_CLOSED = 5, /* address, status, message */

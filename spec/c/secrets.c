@@ -1,5 +1,5 @@
-/* No memory that is given back holds a password: the allocator's own functions look for it. From the
- * configuration to the end of a session that has used it, and when an option is set anew. */
+/* No memory that is given back holds a password: the allocator's own functions look for it. From
+ * the configuration to the end of a session that has used it, and when an option is set anew. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

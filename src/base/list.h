@@ -25,7 +25,7 @@ static inline void cql__list_remove(cql__list *node) {
   node->next->previous = node->previous;
   cql__list_init(node);
 }
-/* The nodes of `from` that stand before `stop`, one of them or `from` itself, to the end of `list`. */
+/* Those of `from` before `stop` (a node of it, or `from`: all of them) to the end of `list`. */
 static inline void cql__list_move_until(cql__list *list, cql__list *from, cql__list *stop) {
   cql__list *first = from->next, *last = stop->previous;
   if (first == stop) return;
