@@ -38,7 +38,7 @@ typedef struct cql__statement_shape {
 
 #define CQL__STORE_NO_TIMESTAMP INT64_MIN
 
-/* Who asks, how, and with what; borrowed for the call. cql__store_call_init() gives the defaults. */
+/* Who asks, how, and with what; borrowed for the call. */
 typedef struct cql__store_call {
   cql_slice_t keyspace; /* of the connection or the request; a prepared statement has its own */
   uint32_t value_count;
