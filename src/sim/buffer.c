@@ -67,7 +67,7 @@ void cql__sim_patch_u32(cql__sim_buffer *b, size_t at, uint32_t value) {
   cql__put_u32(b->data + b->start + at, value);
 }
 
-void cql__sim_say(cql__sim_buffer *b, const char *format, ...) {
+void cql__sim_print(cql__sim_buffer *b, const char *format, ...) {
   va_list first, second;
   va_start(first, format);
   va_copy(second, first);

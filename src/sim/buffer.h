@@ -36,8 +36,8 @@ void cql__sim_put_text_bytes(cql__sim_buffer *b, const char *text);
 /* Writes the int at `at` (counted from the start) anew. */
 void cql__sim_patch_u32(cql__sim_buffer *b, size_t at, uint32_t value);
 /* For people and for the trace; `...` as printf(). */
-__attribute__((format(printf, 2, 3))) void cql__sim_say(cql__sim_buffer *b, const char *format,
-                                                        ...);
+__attribute__((format(printf, 2, 3))) void cql__sim_print(cql__sim_buffer *b, const char *format,
+                                                          ...);
 
 static inline cql_slice_t cql__sim_slice_of(const char *text) {
   return (cql_slice_t){(const uint8_t *)text, text ? (int32_t)strlen(text) : CQL_NULL};

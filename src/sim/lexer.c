@@ -46,7 +46,7 @@ static int lex_quoted(cql__sim_lexer *l, uint8_t quote, cql__sim_token *out) {
   out->text = (cql_slice_t){from, (int32_t)(at - from)};
   l->next = at + 1;
   if (doubled) {
-    uint8_t *copy = cql__sim_take(l->region, (size_t)out->text.length);
+    uint8_t *copy = cql__sim_region_take(l->region, (size_t)out->text.length);
     size_t size = 0;
     for (; from < at; from++) {
       copy[size++] = *from;
@@ -137,7 +137,7 @@ static int lex_word(cql__sim_lexer *l, cql__sim_token *out) {
   while (i < length && !(from[i] >= 'A' && from[i] <= 'Z')) i++;
   take(l, length, 0, out);
   if (i < length) {
-    uint8_t *copy = cql__sim_take(l->region, length);
+    uint8_t *copy = cql__sim_region_take(l->region, length);
     for (i = 0; i < length; i++)
       copy[i] = from[i] >= 'A' && from[i] <= 'Z' ? (uint8_t)(from[i] | 0x20) : from[i];
     out->text.data = copy;

@@ -8,17 +8,17 @@
 enum { DIGITS_MAX = 1024 };
 
 static int invalid(const cql__sim_values *v, const cql_type_t *type, const cql__sim_term *term) {
-  cql__sim_say(v->why, "Invalid constant (%.*s) for type %s",
-               term->text.length > 60  ? 60
-               : term->text.length > 0 ? (int)term->text.length
-                                       : 0,
-               term->text.data ? (const char *)term->text.data : "",
-               cql__sim_type_name(type->kind));
+  cql__sim_print(v->why, "Invalid constant (%.*s) for type %s",
+                 term->text.length > 60  ? 60
+                 : term->text.length > 0 ? (int)term->text.length
+                                         : 0,
+                 term->text.data ? (const char *)term->text.data : "",
+                 cql__sim_type_name(type->kind));
   return CQL_EVALUE;
 }
 
 static cql_slice_t keep(const cql__sim_values *v, const void *bytes, size_t size) {
-  return (cql_slice_t){(uint8_t *)cql__sim_take_text(v->region, bytes, size), (int32_t)size};
+  return (cql_slice_t){(uint8_t *)cql__sim_region_text(v->region, bytes, size), (int32_t)size};
 }
 
 static cql_slice_t keep_number(const cql__sim_values *v, uint64_t number, unsigned size) {
@@ -258,7 +258,7 @@ static int blob_value(const cql__sim_values *v, const cql_type_t *type, const cq
                       cql_slice_t *out) {
   int32_t digits = term->text.length - 2;
   if (term->kind != CQL__SIM_TERM_BLOB || digits % 2) return invalid(v, type, term);
-  uint8_t *bytes = cql__sim_take(v->region, (size_t)digits / 2 + 1);
+  uint8_t *bytes = cql__sim_region_take(v->region, (size_t)digits / 2 + 1);
   const uint8_t *from = term->text.data + 2;
   for (int32_t i = 0; i < digits; i += 2)
     bytes[i / 2] = (uint8_t)(hex_digit(from[i]) << 4 | hex_digit(from[i + 1]));
@@ -328,7 +328,7 @@ static int put_items(const cql__sim_values *v, const cql_type_t *type, const cql
     if (type->kind == CQL_TUPLE && *count == type->child_count) return invalid(v, type, term);
     if (cql__sim_value(v, child_at(type, *count), item, &value)) return CQL_EVALUE;
     if (value.length < 0 && !may_be_null) {
-      cql__sim_say(v->why, "null is not supported inside collections");
+      cql__sim_print(v->why, "null is not supported inside collections");
       return CQL_EVALUE;
     }
     put_item(out, type, value);
@@ -421,8 +421,8 @@ static int call_value(const cql__sim_values *v, const cql_type_t *type, const cq
     }
     return 0;
   }
-  cql__sim_say(v->why, "Unknown function '%.*s'", (int)term->text.length,
-               (const char *)term->text.data);
+  cql__sim_print(v->why, "Unknown function '%.*s'", (int)term->text.length,
+                 (const char *)term->text.data);
   return CQL_EVALUE;
 }
 
@@ -468,7 +468,7 @@ int cql__sim_bound(const cql__sim_values *v, const cql__sim_term *term, cql_slic
         break;
   }
   if (at >= v->count) {
-    cql__sim_say(v->why, "Invalid amount of bind variables");
+    cql__sim_print(v->why, "Invalid amount of bind variables");
     return CQL_EVALUE;
   }
   *out = v->values[at];

@@ -38,7 +38,7 @@ typedef struct cql__sim_chunk {
 
 enum { CHUNK_SIZE = 2000 };
 
-void *cql__sim_take(cql__sim_region *region, size_t size) {
+void *cql__sim_region_take(cql__sim_region *region, size_t size) {
   size = (size + 15) & ~(size_t)15;
   cql__sim_chunk *chunk = region->chunks;
   if (!chunk || chunk->size - region->used < size) {
@@ -54,8 +54,8 @@ void *cql__sim_take(cql__sim_region *region, size_t size) {
   return piece;
 }
 
-char *cql__sim_take_text(cql__sim_region *region, const void *text, size_t length) {
-  char *copy = cql__sim_take(region, length + 1);
+char *cql__sim_region_text(cql__sim_region *region, const void *text, size_t length) {
+  char *copy = cql__sim_region_take(region, length + 1);
   if (length) memcpy(copy, text, length);
   return copy;
 }

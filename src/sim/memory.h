@@ -22,9 +22,9 @@ typedef struct cql__sim_region {
   size_t used;
 } cql__sim_region;
 
-void *cql__sim_take(cql__sim_region *region, size_t size);
+void *cql__sim_region_take(cql__sim_region *region, size_t size);
 /* A copy with a final NUL. */
-char *cql__sim_take_text(cql__sim_region *region, const void *text, size_t length);
+char *cql__sim_region_text(cql__sim_region *region, const void *text, size_t length);
 void cql__sim_region_free(cql__sim_region *region);
 
 #endif

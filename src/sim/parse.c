@@ -4,7 +4,7 @@ enum { DEPTH_MAX = 32 };
 
 /* ---- tokens ---- */
 
-void cql__sim_advance(cql__sim_parser *p) {
+void cql__sim_parser_advance(cql__sim_parser *p) {
   p->token = p->ahead;
   if (!p->failed) p->ahead = cql__sim_lex(&p->lexer);
 }
@@ -21,10 +21,10 @@ void cql__sim_parse_failed(cql__sim_parser *p) {
   int length = (int)(p->token.end - p->token.start);
   if (length > 40) length = 40;
   if (p->token.kind == CQL__SIM_END)
-    cql__sim_say(p->why, "line %d:%d no viable alternative at input '<EOF>'", line, column);
+    cql__sim_print(p->why, "line %d:%d no viable alternative at input '<EOF>'", line, column);
   else
-    cql__sim_say(p->why, "line %d:%d no viable alternative at input '%.*s'", line, column, length,
-                 (const char *)p->token.start);
+    cql__sim_print(p->why, "line %d:%d no viable alternative at input '%.*s'", line, column, length,
+                   (const char *)p->token.start);
   p->token.kind = p->ahead.kind = CQL__SIM_END;
 }
 
@@ -39,7 +39,7 @@ int cql__sim_is_mark(const cql__sim_parser *p, const char *mark) {
 }
 
 static int take_if(cql__sim_parser *p, int fits) {
-  if (fits) cql__sim_advance(p);
+  if (fits) cql__sim_parser_advance(p);
   return fits;
 }
 int cql__sim_take_word(cql__sim_parser *p, const char *word) {
@@ -61,7 +61,7 @@ cql_slice_t cql__sim_take_name(cql__sim_parser *p) {
     cql__sim_parse_failed(p);
     return (cql_slice_t){NULL, 0};
   }
-  cql__sim_advance(p);
+  cql__sim_parser_advance(p);
   return name;
 }
 
@@ -75,7 +75,7 @@ void cql__sim_take_table(cql__sim_parser *p, cql__sim_statement *s) {
 /* ---- terms ---- */
 
 static cql__sim_term *new_term(cql__sim_parser *p, int kind) {
-  cql__sim_term *term = cql__sim_take(p->region, sizeof *term);
+  cql__sim_term *term = cql__sim_region_take(p->region, sizeof *term);
   term->kind = kind;
   term->text = (cql_slice_t){NULL, CQL_NULL};
   term->name = (cql_slice_t){NULL, CQL_NULL};
@@ -85,7 +85,7 @@ static cql__sim_term *new_term(cql__sim_parser *p, int kind) {
 static cql__sim_term *new_marker(cql__sim_parser *p) {
   cql__sim_term *term = new_term(p, CQL__SIM_TERM_MARKER);
   int named = cql__sim_is_mark(p, ":");
-  cql__sim_advance(p);
+  cql__sim_parser_advance(p);
   if (named) term->text = cql__sim_take_name(p);
   term->marker = (int)p->markers++;
   return term;
@@ -112,14 +112,14 @@ static cql__sim_term *take_braces(cql__sim_parser *p) {
                   is(&p->ahead, CQL__SIM_MARK, ":");
     if (is_name) {
       term->kind = CQL__SIM_TERM_UDT;
-      cql__sim_advance(p);
+      cql__sim_parser_advance(p);
     } else {
       *at = cql__sim_take_term(p);
       at = &(*at)->next;
       if (!cql__sim_is_mark(p, ":")) continue;
       term->kind = CQL__SIM_TERM_MAP;
     }
-    cql__sim_advance(p); /* ":" */
+    cql__sim_parser_advance(p); /* ":" */
     *at = cql__sim_take_term(p);
     if (is_name) (*at)->name = name;
     at = &(*at)->next;
@@ -143,13 +143,13 @@ static cql__sim_term *take_word_term(cql__sim_parser *p) {
     if (cql__sim_is_word(p, words[i].word)) term = new_term(p, words[i].kind);
   if (!term && is(&p->ahead, CQL__SIM_MARK, "(")) {
     term = new_term(p, CQL__SIM_TERM_CALL);
-    cql__sim_advance(p);
+    cql__sim_parser_advance(p);
   }
   if (!term) {
     cql__sim_parse_failed(p);
     return new_term(p, CQL__SIM_TERM_NULL);
   }
-  cql__sim_advance(p);
+  cql__sim_parser_advance(p);
   term->text = text;
   if (term->kind == CQL__SIM_TERM_CALL) take_items(p, term, ")");
   return term;
@@ -166,7 +166,7 @@ static cql__sim_term *take_literal(cql__sim_parser *p) {
     if (p->token.kind != literals[i].token) continue;
     cql__sim_term *term = new_term(p, literals[i].term);
     term->text = p->token.text;
-    cql__sim_advance(p);
+    cql__sim_parser_advance(p);
     return term;
   }
   return NULL;
@@ -218,11 +218,11 @@ static int take_op(cql__sim_parser *p) {
 }
 
 static cql__sim_relation *take_relation(cql__sim_parser *p) {
-  cql__sim_relation *relation = cql__sim_take(p->region, sizeof *relation);
+  cql__sim_relation *relation = cql__sim_region_take(p->region, sizeof *relation);
   if (cql__sim_is_word(p, "token") && is(&p->ahead, CQL__SIM_MARK, "(")) {
     relation->of_token = 1;
-    cql__sim_advance(p);
-    cql__sim_advance(p);
+    cql__sim_parser_advance(p);
+    cql__sim_parser_advance(p);
     relation->column = cql__sim_take_name(p);
     while (cql__sim_take_comma(p)) cql__sim_take_name(p);
     cql__sim_expect_mark(p, ")");
@@ -285,15 +285,15 @@ static void take_using(cql__sim_parser *p, cql__sim_statement *s) {
 /* ---- SELECT ---- */
 
 static cql__sim_selector *take_selector(cql__sim_parser *p) {
-  cql__sim_selector *selector = cql__sim_take(p->region, sizeof *selector);
+  cql__sim_selector *selector = cql__sim_region_take(p->region, sizeof *selector);
   const cql_slice_t none = {NULL, CQL_NULL};
   selector->function = selector->alias = none;
   if (is(&p->ahead, CQL__SIM_MARK, "(")) {
     selector->function = cql__sim_take_name(p);
-    cql__sim_advance(p);
+    cql__sim_parser_advance(p);
     selector->column = none;
     if (cql__sim_take_mark(p, "*") || p->token.kind == CQL__SIM_INTEGER) {
-      if (p->token.kind == CQL__SIM_INTEGER) cql__sim_advance(p);
+      if (p->token.kind == CQL__SIM_INTEGER) cql__sim_parser_advance(p);
     } else if (!cql__sim_is_mark(p, ")")) {
       selector->column = cql__sim_take_name(p);
       while (cql__sim_take_comma(p)) cql__sim_take_name(p);
@@ -309,7 +309,7 @@ static cql__sim_selector *take_selector(cql__sim_parser *p) {
 static cql__sim_name *take_order(cql__sim_parser *p) {
   cql__sim_name *first = NULL, **at = &first;
   do {
-    *at = cql__sim_take(p->region, sizeof **at);
+    *at = cql__sim_region_take(p->region, sizeof **at);
     (*at)->text = cql__sim_take_name(p);
     (*at)->descending = cql__sim_take_word(p, "desc");
     if (!(*at)->descending) cql__sim_take_word(p, "asc");
@@ -355,7 +355,7 @@ static void parse_insert(cql__sim_parser *p, cql__sim_statement *s) {
   cql__sim_name **column = &s->columns;
   uint32_t columns = 0, values = 0;
   do {
-    *column = cql__sim_take(p->region, sizeof **column);
+    *column = cql__sim_region_take(p->region, sizeof **column);
     (*column)->text = cql__sim_take_name(p);
     column = &(*column)->next;
     columns++;
@@ -373,7 +373,7 @@ static void parse_insert(cql__sim_parser *p, cql__sim_statement *s) {
   cql__sim_expect_mark(p, ")");
   if (columns != values && !p->failed) {
     p->failed = 1;
-    cql__sim_say(p->why, "Unmatched column names/values");
+    cql__sim_print(p->why, "Unmatched column names/values");
   }
   cql__sim_take_if_not_exists(p, s);
   take_using(p, s);
@@ -388,7 +388,7 @@ static int is_column(const cql__sim_parser *p, cql_slice_t column) {
 /* What stands behind "column =". */
 static void take_value(cql__sim_parser *p, cql__sim_assignment *a) {
   if (is_column(p, a->column)) {
-    cql__sim_advance(p);
+    cql__sim_parser_advance(p);
     if (p->token.kind == CQL__SIM_INTEGER && p->token.text.data[0] == '-') { /* c = c -1 */
       a->op = CQL__SIM_ADD;
     } else if (cql__sim_take_mark(p, "+")) {
@@ -403,12 +403,12 @@ static void take_value(cql__sim_parser *p, cql__sim_assignment *a) {
   a->value = cql__sim_take_term(p);
   if (!cql__sim_take_mark(p, "+")) return;
   if (!is_column(p, a->column)) cql__sim_parse_failed(p);
-  cql__sim_advance(p);
+  cql__sim_parser_advance(p);
   a->op = CQL__SIM_PREPEND;
 }
 
 static cql__sim_assignment *take_assignment(cql__sim_parser *p) {
-  cql__sim_assignment *a = cql__sim_take(p->region, sizeof *a);
+  cql__sim_assignment *a = cql__sim_region_take(p->region, sizeof *a);
   a->column = cql__sim_take_name(p);
   if (cql__sim_take_mark(p, "[")) {
     a->key = cql__sim_take_term(p);
@@ -441,7 +441,7 @@ static void parse_update(cql__sim_parser *p, cql__sim_statement *s) {
 static void parse_delete(cql__sim_parser *p, cql__sim_statement *s) {
   cql__sim_assignment **at = &s->assignments;
   if (!cql__sim_is_word(p, "from")) do {
-      *at = cql__sim_take(p->region, sizeof **at);
+      *at = cql__sim_region_take(p->region, sizeof **at);
       (*at)->column = cql__sim_take_name(p);
       if (cql__sim_take_mark(p, "[")) {
         (*at)->key = cql__sim_take_term(p);
@@ -460,7 +460,7 @@ static void parse_delete(cql__sim_parser *p, cql__sim_statement *s) {
 /* ---- statements ---- */
 
 static cql__sim_statement *new_statement(cql__sim_parser *p) {
-  cql__sim_statement *s = cql__sim_take(p->region, sizeof *s);
+  cql__sim_statement *s = cql__sim_region_take(p->region, sizeof *s);
   s->keyspace = s->name = (cql_slice_t){NULL, CQL_NULL};
   return s;
 }
@@ -512,7 +512,7 @@ static void parse_use(cql__sim_parser *p, cql__sim_statement *s) {
 /* Roles and permissions: known to be CQL, and nothing happens. */
 static void parse_other(cql__sim_parser *p, cql__sim_statement *s) {
   (void)s;
-  while (p->token.kind != CQL__SIM_END && p->token.kind != CQL__SIM_BAD) cql__sim_advance(p);
+  while (p->token.kind != CQL__SIM_END && p->token.kind != CQL__SIM_BAD) cql__sim_parser_advance(p);
 }
 
 static void parse_statement(cql__sim_parser *p, cql__sim_statement *s) {
@@ -544,7 +544,7 @@ static cql__sim_parser start(cql__sim_region *region, const uint8_t *text, size_
   cql__sim_parser p = {
       .lexer = {region, text, text + length}, .region = region, .text = text, .why = why};
   p.ahead = cql__sim_lex(&p.lexer);
-  cql__sim_advance(&p);
+  cql__sim_parser_advance(&p);
   return p;
 }
 
@@ -557,7 +557,7 @@ cql__sim_statement *cql__sim_parse(cql__sim_region *region, const uint8_t *text,
   if (p.token.kind != CQL__SIM_END) cql__sim_parse_failed(&p);
   if (p.markers > 65535 && !p.failed) {
     p.failed = 1;
-    cql__sim_say(why, "too many bind markers");
+    cql__sim_print(why, "too many bind markers");
   }
   s->marker_count = p.markers;
   return p.failed ? NULL : s;

@@ -5,11 +5,11 @@
 static cql_slice_t take_type(cql__sim_parser *p) {
   const uint8_t *start = p->token.start, *end = p->token.end;
   if (p->token.kind == CQL__SIM_STRING)
-    cql__sim_advance(p); /* 'a class' */
+    cql__sim_parser_advance(p); /* 'a class' */
   else
     cql__sim_take_name(p);
   if (cql__sim_is_mark(p, ".")) {
-    cql__sim_advance(p);
+    cql__sim_parser_advance(p);
     end = p->token.end;
     cql__sim_take_name(p);
   }
@@ -19,7 +19,7 @@ static cql_slice_t take_type(cql__sim_parser *p) {
       open += cql__sim_is_mark(p, "<");
       open -= cql__sim_is_mark(p, ">");
       end = p->token.end;
-      cql__sim_advance(p);
+      cql__sim_parser_advance(p);
       if (open == 0) break;
     }
   }
@@ -27,7 +27,7 @@ static cql_slice_t take_type(cql__sim_parser *p) {
 }
 
 static cql__sim_definition *take_definition(cql__sim_parser *p) {
-  cql__sim_definition *d = cql__sim_take(p->region, sizeof *d);
+  cql__sim_definition *d = cql__sim_region_take(p->region, sizeof *d);
   d->name = cql__sim_take_name(p);
   d->type = take_type(p);
   d->is_static = cql__sim_take_word(p, "static");
@@ -41,7 +41,7 @@ static cql__sim_definition *take_definition(cql__sim_parser *p) {
 static cql__sim_name *take_names(cql__sim_parser *p, const char *close) {
   cql__sim_name *first = NULL, **at = &first;
   do {
-    *at = cql__sim_take(p->region, sizeof **at);
+    *at = cql__sim_region_take(p->region, sizeof **at);
     (*at)->text = cql__sim_take_name(p);
     at = &(*at)->next;
   } while (cql__sim_take_comma(p));
@@ -55,7 +55,7 @@ static void take_key(cql__sim_parser *p, cql__sim_statement *s) {
   if (cql__sim_take_mark(p, "(")) {
     s->partition_key = take_names(p, ")");
   } else {
-    s->partition_key = cql__sim_take(p->region, sizeof *s->partition_key);
+    s->partition_key = cql__sim_region_take(p->region, sizeof *s->partition_key);
     s->partition_key->text = cql__sim_take_name(p);
   }
   if (cql__sim_take_comma(p))
@@ -70,7 +70,7 @@ static void take_clustering_order(cql__sim_parser *p, cql__sim_statement *s) {
   cql__sim_expect_word(p, "by");
   cql__sim_expect_mark(p, "(");
   do {
-    *at = cql__sim_take(p->region, sizeof **at);
+    *at = cql__sim_region_take(p->region, sizeof **at);
     (*at)->text = cql__sim_take_name(p);
     (*at)->descending = cql__sim_take_word(p, "desc");
     if (!(*at)->descending) cql__sim_take_word(p, "asc");
@@ -89,7 +89,7 @@ static void take_options(cql__sim_parser *p, cql__sim_statement *s) {
     } else if (cql__sim_take_word(p, "compact")) {
       cql__sim_expect_word(p, "storage");
     } else {
-      *at = cql__sim_take(p->region, sizeof **at);
+      *at = cql__sim_region_take(p->region, sizeof **at);
       (*at)->name = cql__sim_take_name(p);
       cql__sim_expect_mark(p, "=");
       (*at)->value = cql__sim_take_term(p);
@@ -109,7 +109,7 @@ static void take_columns(cql__sim_parser *p, cql__sim_statement *s) {
     }
     *at = take_definition(p);
     if ((*at)->is_key && !s->partition_key) {
-      s->partition_key = cql__sim_take(p->region, sizeof *s->partition_key);
+      s->partition_key = cql__sim_region_take(p->region, sizeof *s->partition_key);
       s->partition_key->text = (*at)->name;
     }
     at = &(*at)->next;
@@ -119,7 +119,7 @@ static void take_columns(cql__sim_parser *p, cql__sim_statement *s) {
 
 /* What we don't simulate, to its end. */
 static void skip_rest(cql__sim_parser *p) {
-  while (p->token.kind != CQL__SIM_END && p->token.kind != CQL__SIM_BAD) cql__sim_advance(p);
+  while (p->token.kind != CQL__SIM_END && p->token.kind != CQL__SIM_BAD) cql__sim_parser_advance(p);
 }
 
 static int take_keyspace_word(cql__sim_parser *p) {
@@ -167,7 +167,7 @@ static void take_names_only(cql__sim_parser *p, cql__sim_statement *s, int alter
   int bracket = cql__sim_take_mark(p, "(");
   s->alter = alter;
   do {
-    *at = cql__sim_take(p->region, sizeof **at);
+    *at = cql__sim_region_take(p->region, sizeof **at);
     (*at)->name = cql__sim_take_name(p);
     if (alter == CQL__SIM_ALTER_RENAME) {
       cql__sim_expect_word(p, "to");

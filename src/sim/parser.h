@@ -17,7 +17,7 @@ typedef struct cql__sim_parser {
   cql__sim_buffer *why;
 } cql__sim_parser;
 
-void cql__sim_advance(cql__sim_parser *p);
+void cql__sim_parser_advance(cql__sim_parser *p);
 /* The text is no CQL here. */
 void cql__sim_parse_failed(cql__sim_parser *p);
 int cql__sim_is_word(const cql__sim_parser *p, const char *word);

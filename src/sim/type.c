@@ -92,14 +92,14 @@ static int parse_children(parser *p, uint32_t count, cql_type_t *out) {
   cql_type_t children[FIELDS_MAX];
   uint32_t n = 0;
   do {
-    if (n) cql__sim_say(p->canonical, ", ");
+    if (n) cql__sim_print(p->canonical, ", ");
     if (out->kind == CQL_VECTOR && n == 1) {
       int64_t dimension = 0;
       for (int32_t i = 0; i < p->token.text.length && dimension < 100000; i++)
         dimension = dimension * 10 + (p->token.text.data[i] - '0');
       if (p->token.kind != CQL__SIM_INTEGER || dimension < 1 || dimension > 8192) return CQL_EINVAL;
       out->dimension = (uint32_t)dimension;
-      cql__sim_say(p->canonical, "%lld", (long long)dimension);
+      cql__sim_print(p->canonical, "%lld", (long long)dimension);
       advance(p);
       break;
     }
@@ -108,7 +108,7 @@ static int parse_children(parser *p, uint32_t count, cql_type_t *out) {
   } while (take_mark(p, ","));
   if (!take_mark(p, ">") || (count && n != count)) return CQL_EINVAL;
   if (out->kind == CQL_VECTOR && !out->dimension) return CQL_EINVAL;
-  cql_type_t *kept = cql__sim_take(p->source->region, n * sizeof *kept);
+  cql_type_t *kept = cql__sim_region_take(p->source->region, n * sizeof *kept);
   memcpy(kept, children, n * sizeof *kept);
   out->child_count = n;
   out->children = kept;
@@ -132,9 +132,9 @@ static int parse_user_type(parser *p, cql_slice_t name, cql_type_t *out) {
 }
 
 static int parse_custom(parser *p, cql_slice_t class_name, cql_type_t *out) {
-  char *text = cql__sim_take_text(p->source->region, class_name.data, (size_t)class_name.length);
+  char *text = cql__sim_region_text(p->source->region, class_name.data, (size_t)class_name.length);
   *out = (cql_type_t){.kind = CQL_CUSTOM, .name = {(uint8_t *)text, class_name.length}};
-  cql__sim_say(p->canonical, "'%s'", text);
+  cql__sim_print(p->canonical, "'%s'", text);
   return 0;
 }
 
@@ -145,22 +145,22 @@ static int parse_named(parser *p, cql_type_t *out) {
   if (kind == CQL__SIM_STRING) return parse_custom(p, name, out);
   if (kind != CQL__SIM_WORD && kind != CQL__SIM_QUOTED) return CQL_EINVAL;
   if (cql__slice_is(name, "frozen") && take_mark(p, "<")) {
-    cql__sim_say(p->canonical, "frozen<");
+    cql__sim_print(p->canonical, "frozen<");
     if (parse_type(p, out) || !take_mark(p, ">")) return CQL_EINVAL;
-    cql__sim_say(p->canonical, ">");
+    cql__sim_print(p->canonical, ">");
     return 0;
   }
   size_t i = 0;
   while (i < TYPE_COUNT && !(kind == CQL__SIM_WORD && cql__slice_is(name, types[i].name))) i++;
   if (i == TYPE_COUNT) return parse_user_type(p, name, out);
   out->kind = types[i].kind;
-  cql__sim_say(p->canonical, "%s", cql__sim_type_name(out->kind));
+  cql__sim_print(p->canonical, "%s", cql__sim_type_name(out->kind));
   if (out->kind < CQL_LIST) return 0;
   if (!take_mark(p, "<")) return CQL_EINVAL;
-  cql__sim_say(p->canonical, "<");
+  cql__sim_print(p->canonical, "<");
   uint32_t count = out->kind == CQL_MAP ? 2 : out->kind == CQL_TUPLE ? 0 : 1;
   if (parse_children(p, count, out)) return CQL_EINVAL;
-  cql__sim_say(p->canonical, ">");
+  cql__sim_print(p->canonical, ">");
   return 0;
 }
 
@@ -181,7 +181,7 @@ int cql__sim_type_parse(const cql__sim_type_source *source, cql_slice_t text, cq
   advance(&p);
   int error = parse_type(&p, out);
   if (!error && p.token.kind != CQL__SIM_END) error = CQL_EINVAL;
-  if (error) cql__sim_say(why, "Unknown type %.*s", (int)text.length, (const char *)text.data);
+  if (error) cql__sim_print(why, "Unknown type %.*s", (int)text.length, (const char *)text.data);
   cql__sim_buffer_free(&unwanted);
   return error;
 }
@@ -189,7 +189,7 @@ int cql__sim_type_parse(const cql__sim_type_source *source, cql_slice_t text, cq
 /* ---- to the wire ---- */
 
 static void put_hex(cql__sim_buffer *b, cql_slice_t bytes) {
-  for (int32_t i = 0; i < bytes.length; i++) cql__sim_say(b, "%02x", bytes.data[i]);
+  for (int32_t i = 0; i < bytes.length; i++) cql__sim_print(b, "%02x", bytes.data[i]);
 }
 
 static void put_class(cql__sim_buffer *b, const cql_type_t *type) {
@@ -198,7 +198,7 @@ static void put_class(cql__sim_buffer *b, const cql_type_t *type) {
     return;
   }
   int udt = type->kind == CQL_UDT;
-  cql__sim_say(b, MARSHAL "%s", udt ? "UserType" : types[index_of(type->kind)].class_name);
+  cql__sim_print(b, MARSHAL "%s", udt ? "UserType" : types[index_of(type->kind)].class_name);
   if (!type->child_count) return;
   cql__sim_put_u8(b, '(');
   if (udt) {
@@ -214,7 +214,7 @@ static void put_class(cql__sim_buffer *b, const cql_type_t *type) {
     }
     put_class(b, &type->children[i]);
   }
-  if (type->kind == CQL_VECTOR) cql__sim_say(b, " , %u", type->dimension);
+  if (type->kind == CQL_VECTOR) cql__sim_print(b, " , %u", type->dimension);
   cql__sim_put_u8(b, ')');
 }
 
@@ -333,8 +333,8 @@ static int fits(const cql_type_t *type, cql_slice_t value, int depth) {
 
 int cql__sim_value_fits(const cql_type_t *type, cql_slice_t value, cql__sim_buffer *why) {
   if (fits(type, value, 0)) return 1;
-  cql__sim_say(why, "Invalid value of %d bytes for type %s", (int)value.length,
-               cql__sim_type_name(type->kind));
+  cql__sim_print(why, "Invalid value of %d bytes for type %s", (int)value.length,
+                 cql__sim_type_name(type->kind));
   return 0;
 }
 
