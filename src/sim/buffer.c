@@ -24,7 +24,7 @@ void cql__sim_drop(cql__sim_buffer *b, size_t size) {
 }
 
 void cql__sim_buffer_free(cql__sim_buffer *b) {
-  cql__sim_free(b->data);
+  cql__sim_release(b->data);
   *b = (cql__sim_buffer){NULL, 0, 0, 0};
 }
 

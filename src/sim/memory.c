@@ -14,7 +14,7 @@ void *cql__sim_alloc(size_t size) { return given(calloc(1, size ? size : 1)); }
 void *cql__sim_realloc(void *pointer, size_t size) {
   return given(realloc(pointer, size ? size : 1));
 }
-void cql__sim_free(void *pointer) { free(pointer); }
+void cql__sim_release(void *pointer) { free(pointer); }
 
 char *cql__sim_text(const void *text, size_t length) {
   char *copy = cql__sim_alloc(length + 1);

@@ -10,7 +10,7 @@
 /* Zeroed. */
 void *cql__sim_alloc(size_t size);
 void *cql__sim_realloc(void *pointer, size_t size);
-void cql__sim_free(void *pointer);
+void cql__sim_release(void *pointer);
 /* A copy with a final NUL. */
 char *cql__sim_text(const void *text, size_t length);
 /* An array with room for one element more: where *capacity equals `count` it grows. */
