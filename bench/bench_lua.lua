@@ -67,18 +67,23 @@ end
 
 local function seconds_of(cpu) return tonumber(cpu.seconds) + tonumber(cpu.parts) * 1e-6 end
 
-local function mark()
+local function cpu_now()
   ffi.C.bench_getrusage(0, usage)
+  return seconds_of(usage.user) + seconds_of(usage.system)
+end
+
+local began = cpu_now()
+
+local function mark()
   if has_counter then count_allocations(counted) end
   return {
-    wall_s = seconds_now(), cpu_s = seconds_of(usage.user) + seconds_of(usage.system),
+    cpu_s = cpu_now(), wall_s = seconds_now(),
     requests = requests, values = values,
     allocations = tonumber(counted[0]), bytes = tonumber(counted[1]),
   }
 end
 
 local first, last -- marks at the window's ends
-local began = seconds_now()
 local check_at, over = 0, false
 
 -- Called after each request; looks at the clock about once per turn.
@@ -89,7 +94,7 @@ local function meter()
     over = requests >= options.requests
     check_at = first and options.requests or math.max(options.skip, check_at)
   elseif not first then
-    if seconds_now() - began >= options.warmup then first = mark() end
+    if cpu_now() - began >= options.warmup then first = mark() end
   else
     over = seconds_now() - first.wall_s >= options.measure
   end

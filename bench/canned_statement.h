@@ -41,6 +41,7 @@ typedef struct statement_s {
   size_t *row_at;
   int row_count;
   size_t echo_length;  /* of the key's cell, if a bound key takes its place; else 0 */
+  size_t mark_at;      /* from that cell on: where the value is that gets the key too, or 0 */
   size_t echo_in_body; /* where that cell is */
   size_t echo_in_bare;
 } statement_t;
@@ -216,6 +217,8 @@ static void make_rows(statement_t *statement) {
       if (echoes && !strcmp(statement->columns[i]->name, table->key)) {
         echo_at = before;
         statement->echo_length = cells->length - before;
+      } else if (statement->echo_length && !statement->mark_at && cells->length - before > 8) {
+        statement->mark_at = before + 4 - echo_at;
       }
     }
   }

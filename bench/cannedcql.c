@@ -4,6 +4,7 @@
  *   cannedcql [--port 9142] [--rows 5000] [--value-size 100] [--protocol-max 5]
  *
  *   ks.t     (k int, v blob)             one row; k echoes the bound key, v has --value-size bytes
+ *                                        and begins with the key: no two values are alike
  *   ks.rows  (p int, t text, b bigint)   --rows rows; t has 100 bytes
  *
  * Whatever isn't a SELECT answers VOID. One thread; everything that one recv brought is answered in
@@ -328,8 +329,9 @@ static void answer_statement(connection_t *connection, int stream, const stateme
   bool bound = parameters->value_count && !(parameters->flags & QUERY_NAMES) &&
                (size_t)(end - parameters->values) >= echo;
   if (echo && bound && get32(parameters->values) == echo - 4) {
-    memcpy(out + (bare ? statement->echo_in_bare : statement->echo_in_body), parameters->values,
-           echo);
+    out += bare ? statement->echo_in_bare : statement->echo_in_body;
+    memcpy(out, parameters->values, echo);
+    if (statement->mark_at) memcpy(out + statement->mark_at, parameters->values + 4, 4);
   }
 }
 

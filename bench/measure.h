@@ -1,7 +1,7 @@
 /* measure.h - what the raw client and the library's C client have in common: options, the window
  * that is measured, and the line of JSON that says what it cost.
  *
- * The window is a time (after --warmup seconds, for --measure seconds), or a count: all of
+ * The window is a time (after --warmup seconds of CPU, for --measure seconds), or a count: all of
  * --requests N but the first --skip M. Counts are for tools that make everything slow (callgrind,
  * strace) and for counting allocations once buffers have grown to their size.
  */
@@ -70,6 +70,13 @@ static inline double seconds_of(struct timeval time) {
   return (double)time.tv_sec + 1e-6 * (double)time.tv_usec;
 }
 
+/* What this process has used, in user and system mode. */
+static inline double cpu_now(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+}
+
 static inline int work_of(const char *name) {
   for (int work = WORK_SELECT; work <= WORK_PAGE; work++) {
     if (!strcmp(work_names[work], name)) return work;
@@ -134,17 +141,15 @@ static inline uint64_t requests_max(const options_t *options) {
 }
 
 static inline void meter_init(meter_t *meter, const options_t *options) {
-  *meter = (meter_t){.options = options, .began_s = seconds_now()};
+  *meter = (meter_t){.options = options, .began_s = cpu_now()};
   void *symbol = dlsym(RTLD_DEFAULT, "malloccount_get");
   memcpy(&meter->count_allocations, &symbol, sizeof symbol);
 }
 
 /* Fills in what the process knows of itself; the rest of `moment` comes from the client. */
 static inline void meter_mark(const meter_t *meter, moment_t *moment) {
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
+  moment->cpu_s = cpu_now();
   moment->wall_s = seconds_now();
-  moment->cpu_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
   if (meter->count_allocations) {
     uint64_t counted[3] = {0};
     meter->count_allocations(counted);
@@ -160,10 +165,10 @@ static inline bool meter_turn(meter_t *meter, moment_t now) {
   if (options->requests) {
     bool over = now.requests >= options->requests;
     if (meter->open ? !over : now.requests < options->skip) return false;
-  } else {
-    double limit_s = meter->open ? options->measure_s : options->warmup_s;
-    double since_s = meter->open ? meter->first.wall_s : meter->began_s;
-    if (seconds_now() - since_s < limit_s) return false;
+  } else if (meter->open) {
+    if (seconds_now() - meter->first.wall_s < options->measure_s) return false;
+  } else if (cpu_now() - meter->began_s < options->warmup_s) {
+    return false;
   }
   meter_mark(meter, &now);
   if (meter->open) {
