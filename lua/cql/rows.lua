@@ -185,12 +185,17 @@ end
 local View = {}
 View.__index = View
 
+-- Where a row is: in the row itself, so that all rows of a shape are read by the same function,
+-- which LuaJIT compiles once. No column has such a name.
+local CELLS, FIRST = "\0cells", "\0first"
+
 --- Turns to row `row_index` (from 0) of `cells`, which must live as long as the view stays there;
 --- nil: to no row, so that a read raises.
 ---@param cells ffi.cdata*?
 ---@param row_index integer
 function View:fill(cells, row_index)
-  self.cells, self.first = cells, row_index * self.column_count
+  local row = self.row
+  row[CELLS], row[FIRST] = cells or false, row_index * self.column_count
 end
 
 --- The bytes of a column as they were sent, not copied: pointer and length; nil for null, and for
@@ -198,30 +203,35 @@ end
 ---@param column string|integer
 ---@return ffi.cdata*? bytes, integer? length
 function View:slice(column)
-  local i = self.shape.index[column] or column
-  if not self.shape.has_bytes[i] then return nil end
-  local cell = self.cells[self.first + i - 1]
+  local shape, row = self.shape, self.row
+  local i = shape.index[column] or column
+  if not shape.has_bytes[i] then return nil end
+  local cell = row[CELLS][row[FIRST] + i - 1]
   if cell.length < 0 then return nil end
   return cell.as.bytes, cell.length
 end
 
 local function read_only() error("a row of a view can't be written to", 2) end
 
+local function row_meta(shape)
+  local index, decoders = shape.index, shape.decode
+  local function read(row, column)
+    local i = index[column] or column
+    local decoder, cells = decoders[i], row[CELLS]
+    if not decoder then return nil end
+    if not cells then error("this row's view was closed", 2) end
+    return decoder(cells[row[FIRST] + i - 1])
+  end
+  return { __index = read, __newindex = read_only }
+end
+
 --- A row that is read in place: no table per row, no string before it is touched.
 ---@param shape cql.Shape
 ---@return cql.View
 function rows.view(shape)
-  local view = setmetatable({ shape = shape, column_count = shape.column_count, first = 0 }, View)
-  local index, decoders = shape.index, shape.decode
-  local function read(_, column)
-    local i = index[column] or column
-    local decoder, cells = decoders[i], view.cells
-    if not decoder then return nil end
-    if not cells then error("this row's view was closed", 2) end
-    return decoder(cells[view.first + i - 1])
-  end
-  view.row = setmetatable({}, { __index = read, __newindex = read_only })
-  return view
+  shape.row_meta = shape.row_meta or row_meta(shape)
+  local row = setmetatable({ [CELLS] = false, [FIRST] = 0 }, shape.row_meta)
+  return setmetatable({ shape = shape, column_count = shape.column_count, row = row }, View)
 end
 
 --- Room for the cells of `count` rows.
