@@ -18,7 +18,7 @@ unit.cdef("nginx", [[
 ]])
 
 local C = ffi.C
-local AF_UNIX, SOCK_STREAM, CLOEXEC, NONBLOCK = 1, 1, 0x80000, 0x800
+local AF_UNIX, SOCK_STREAM, CLOEXEC = 1, 1, 0x80000
 local POLLIN, EAGAIN, MSG_NOSIGNAL = 1, 11, 0x4000
 local MODULES = "/usr/lib/nginx/modules/"
 local LIMIT = 2000 -- times 10 ms: what hasn't happened by then never will
@@ -132,18 +132,35 @@ function Server:get_all(paths, options)
   return answers
 end
 
+-- Asks without reading: requests for answers().
+function Server:ask(paths)
+  local asked = {}
+  for i, path in ipairs(paths) do asked[i] = ask(self.socket, path) end
+  return asked
+end
+
+-- The answers to those, in their order.
+function Server:answers(asked)
+  for _, request in ipairs(asked) do
+    while not advance(request) do
+      local _, count = poll({ request }, LIMIT * 10)
+      assert(count > 0, "no answer from nginx")
+    end
+  end
+  return asked
+end
+
 -- status, body, head
 function Server:get(uri)
   local answer = self:get_all({ uri })[1]
   return answer.status, answer.body, answer.head
 end
 
--- Asks and hangs up, when `wait_ms` have passed without an answer.
+-- Asks, and hangs up `wait_ms` later.
 function Server:abort(paths, wait_ms)
-  local requests = {}
-  for i, path in ipairs(paths) do requests[i] = ask(self.socket, path) end
+  local asked = self:ask(paths)
   poll({}, wait_ms)
-  for _, request in ipairs(requests) do C.close(request.fd) end
+  for _, request in ipairs(asked) do C.close(request.fd) end
 end
 
 local function is_alive(pid) return C.kill(pid, 0) == 0 end
@@ -216,6 +233,9 @@ function Server:log(level, expected)
   return lines
 end
 
+-- What it says before it has a log.
+function Server:stderr() return read(self.folder .. "/stderr") or "" end
+
 function Server:remove() os.execute("rm -rf '" .. self.folder .. "'") end
 
 local FORM = [[
@@ -258,7 +278,7 @@ function nginx.start(options)
   -- The shell sees the end of its input when this process ends.
   local pipe = assert(io.popen(([[env -u LD_PRELOAD CQL_LIBRARY="${CQL_LIBRARY:-]] ..
     [[build/dev/libcql.so}" nginx -p %s -c nginx.conf -e %s/error.log 2>>%s/stderr & ]] ..
-    [[cat >/dev/null; kill -9 $! 2>/dev/null; wait]]):format(folder, folder, folder), "w"))
+    [[cat >/dev/null; kill $! 2>/dev/null; wait]]):format(folder, folder, folder), "w"))
   local server = setmetatable({ folder = folder, socket = folder .. "/http", pipe = pipe }, Server)
   nginx.until_("nginx starts: " .. folder, function()
     local failed = read(folder .. "/stderr")

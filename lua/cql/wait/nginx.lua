@@ -299,14 +299,16 @@ function Blocked:complete(a, b) self.done, self.a, self.b = true, a, b end
 
 local pool, pool_count = {}, 0
 
--- Is this code run by require()? Nothing can yield across it.
-local function in_require()
-  for level = 3, 100 do
-    local frame = debug.getinfo(level, "f")
-    if not frame then return false end
-    if frame.func == require then return true end
+local CROSSED = { [pcall] = true, [xpcall] = true } -- functions in C that LuaJIT yields across
+
+-- The name of the C function that has called this code, and that nothing can yield across: require
+-- while a module is loaded, table.sort and so on.
+local function called_by_c()
+  for level = 3, 200 do
+    local frame = debug.getinfo(level, "nSf")
+    if not frame then return nil end
+    if frame.what == "C" and not CROSSED[frame.func] then return frame.name or "a C function" end
   end
-  return false
 end
 
 local function blocked(where)
@@ -319,12 +321,13 @@ local function blocked(where)
 end
 
 --- What to hand to whoever will complete it; then call wait() with it at once. `seldom`: such waits
---- are so rare that it may take some time to see whether this one must block.
+--- are so rare that there is time to see whether this one must block.
 function nginx.waiter(seldom)
   answer.refuse_waiting()
   local phase = get_phase()
   if not YIELDS[phase] then return blocked(phase) end
-  if seldom and in_require() then return blocked "a module that is being loaded" end
+  local c_function = seldom and called_by_c()
+  if c_function then return blocked(c_function) end
   local count = pool_count
   if count > 0 then
     local waiter = pool[count]
@@ -493,7 +496,7 @@ function nginx.sleep(ms)
   if type(ms) ~= "number" or ms < 0 then error("cql.sleep takes milliseconds, 0 or more", 2) end
   answer.refuse_waiting()
   local phase = get_phase()
-  if YIELDS[phase] then return ngx.sleep(ms / 1000) end
+  if YIELDS[phase] then return ngx.sleep(math.max(ms, 1) / 1000) end -- it warns of shorter ones
   blocked(phase)
   clock.poll(nil, 0, ms)
 end
