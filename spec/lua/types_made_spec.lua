@@ -3,6 +3,7 @@ local ffi = require "ffi"
 local null = require "cql.null"
 local types = require "cql.types"
 local time = require "cql.types.time"
+local socket = require "spec.support.socket"
 
 local decimal, duration, varint = types.decimal, types.duration, types.varint
 
@@ -138,6 +139,33 @@ describe("a uuid", function()
       assert(ticks >= last)
       last = ticks
     end
+  end)
+end)
+
+describe("a program", function()
+  it("has uuids and a clock at once", function()
+    local cql = require "cql"
+    local before = cql.now()
+    assert.equal(36, #cql.timeuuid())
+    assert.is_true(cql.now() >= before)
+  end)
+
+  it("that forks makes other uuids than its child", function()
+    local function made() return { types.uuid(), types.timeuuid():sub(-17) } end
+    made() -- what is kept would be kept in the child, too
+    local path = os.tmpname()
+    local status = socket.in_child(function()
+      local file = assert(io.open(path, "w"))
+      file:write(table.concat(made(), "\n"), "\n")
+      file:close()
+    end)
+    assert.equal(0, status)
+    local of_child = {}
+    for line in io.lines(path) do of_child[#of_child + 1] = line end
+    os.remove(path)
+    local own = made()
+    assert.equal(2, #of_child)
+    assert.is_true(own[1] ~= of_child[1] and own[2] ~= of_child[2])
   end)
 end)
 

@@ -1,4 +1,4 @@
---- A clock that never jumps, and sleeping on descriptors: system calls that both hosts make.
+--- Clocks, and sleeping on descriptors: the system calls that Lua makes.
 local ffi = require "ffi"
 
 -- Under names of our own: another module may have declared these, otherwise.
@@ -14,13 +14,20 @@ end
 local clock = {}
 
 local timespec = ffi.new "cql_timespec"
-local CLOCK_MONOTONIC = 1
+local CLOCK_REALTIME, CLOCK_MONOTONIC = 0, 1
 
 --- Milliseconds of a clock that never jumps.
 ---@return number
 function clock.now()
   ffi.C.cql_lua_clock(CLOCK_MONOTONIC, timespec)
   return tonumber(timespec.seconds) * 1000 + tonumber(timespec.nanoseconds) / 1e6
+end
+
+--- Nanoseconds since 1970, by the clock on the wall.
+---@return ffi.cdata* int64_t
+function clock.since_1970()
+  ffi.C.cql_lua_clock(CLOCK_REALTIME, timespec)
+  return timespec.seconds * 1000000000LL + timespec.nanoseconds
 end
 
 --- poll(2): until a descriptor of `fds` is ready, at most `wait_ms` (-1: for ever).
