@@ -179,6 +179,12 @@ static void turn(void) {
   } while (count == COMPLETIONS);
 }
 
+/* So that all answers are there at once, and all buffers grow to the size that they can have. */
+static void let_answers_gather(void) {
+  cql_session_flush(session);
+  nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
 int main(int count, char **words) {
   options = options_read(count, words);
   requests_left = requests_max(&options);
@@ -198,6 +204,7 @@ int main(int count, char **words) {
   if (options.hooks) meter.count_allocations = hooked_get;
   bool over = meter_turn(&meter, counters);
   for (int tag = 0; tag < options.in_flight; tag++) submit((uint32_t)tag);
+  if (options.skip) let_answers_gather();
   while (!over) {
     turn();
     over = meter_turn(&meter, counters);

@@ -15,7 +15,7 @@ end
 local function has(command) return os.execute("command -v " .. command .. " >/dev/null") == 0 end
 
 if os.getenv "CQL_SANITIZER" or not exists(programs .. "/bench_c") then
-  pending("counts: this build has no programs of bench/", function() end)
+  it("has counts", function() pending "this build has no programs of bench/" end)
   return
 end
 
@@ -124,7 +124,7 @@ describe("system calls", function()
   end
 
   if not has "strace" or os.execute "strace -o /dev/null true 2>/dev/null" ~= 0 then
-    pending("per request: strace is not installed or not allowed", function() end)
+    it("are few", function() pending "strace is not installed, or not allowed to" end)
     return
   end
 
@@ -150,10 +150,10 @@ describe("instructions", function()
 
   local library = release .. "/libcql.so"
   if not has "valgrind" then
-    pending("per request: valgrind is not installed", function() end)
+    it("are few", function() pending "valgrind is not installed" end)
     return
   elseif not exists(library) or newer(library) then
-    pending("per request: build/release is older than src: ./dev build release", function() end)
+    it("are few", function() pending "build/release is older than src: ./dev build release" end)
     return
   end
 
