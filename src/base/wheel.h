@@ -28,10 +28,9 @@ static inline int cql__timer_is_set(const cql__timer *timer) {
 }
 /* Sets it, or sets it anew. A time that has passed fires at the next turn. */
 void cql__timer_set(cql__wheel *wheel, cql__timer *timer, uint64_t due);
-/* Sets those of `list` before `stop`, none of which is set, to the time of one that is. */
+/* Those of `list` before `stop`, none of which is set, are set with one that is: their `due` has
+ * been made the same by the caller. */
 static inline void cql__timer_join(cql__timer *timer, cql__list *list, cql__list *stop) {
-  for (cql__list *node = list->next; node != stop; node = node->next)
-    cql__container(node, cql__timer, link)->due = timer->due;
   cql__list_move_until(&timer->link, list, stop);
 }
 static inline void cql__timer_cancel(cql__timer *timer) { cql__list_remove(&timer->link); }

@@ -405,21 +405,20 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
 
 /* ---- all of them ---- */
 
-static uint32_t timeout_of(cql__list *node) {
-  return cql__container(node, cql_request_t, timer.link)->timeout_ms;
-}
-
 /* One is sorted in, those after it with the same timeout stand beside it. */
 static void stamp_deadlines(cql__engine *engine) {
-  cql__list *fresh = &engine->fresh;
+  cql__list *fresh = &engine->fresh, *node = fresh->next;
   uint64_t now = cql__link_now(engine->link);
-  while (!cql__list_empty(fresh)) {
-    cql__timer *first = cql__container(fresh->next, cql__timer, link);
-    uint32_t timeout = timeout_of(fresh->next);
-    cql__timer_set(&engine->wheel, first, now + timeout);
-    cql__list *node = fresh->next;
-    while (node != fresh && timeout_of(node) == timeout) node = node->next;
-    cql__timer_join(first, fresh, node);
+  while (node != fresh) {
+    cql_request_t *first = cql__container(node, cql_request_t, timer.link);
+    node = node->next;
+    cql__timer_set(&engine->wheel, &first->timer, now + first->timeout_ms);
+    for (; node != fresh; node = node->next) {
+      cql_request_t *request = cql__container(node, cql_request_t, timer.link);
+      if (request->timeout_ms != first->timeout_ms) break;
+      request->timer.due = first->timer.due;
+    }
+    cql__timer_join(&first->timer, fresh, node);
   }
 }
 

@@ -29,12 +29,17 @@ typedef struct cql__batch_item {
   uint8_t reprepares;
 } cql__batch_item;
 
+/* What is touched together stands together: a thousand of them are more than the cache holds. */
 struct cql_request_s {
   cql__list link;
   cql__timer timer;
   cql__engine *engine;
-  struct cql_request_s *next_free;
   uint32_t tag;
+  uint32_t timeout_ms;
+  /* when DONE */
+  cql_result_t *result;
+  int32_t status, server_code;
+  const char *address; /* of the node that it was sent to last; NULL: not yet */
   uint8_t state;
   uint8_t opcode; /* QUERY, PREPARE, EXECUTE, BATCH; 0: not said yet */
   uint8_t attempts;
@@ -48,12 +53,9 @@ struct cql_request_s {
   uint16_t batch_count;
   uint32_t query_flags; /* CQL__QUERY_* that hold on every connection */
   uint32_t options;     /* CQL_OPTION_* */
-  uint32_t timeout_ms;
   int32_t page_size;
-  int32_t now_in_seconds;
-  int64_t timestamp;
+  struct cql_request_s *next_free;
   cql__connection *connection; /* while it holds a stream */
-  const char *address;         /* of the node that it was sent to last; NULL: not yet */
   cql_prepared_t *prepared;    /* EXECUTE */
   cql__metadata *columns;      /* EXECUTE: those whose id was sent, referenced; an answer without
                                   metadata means these, whatever the statement's are by then */
@@ -65,9 +67,8 @@ struct cql_request_s {
   uint32_t batch_prepared;                                /* how many in `batch` */
   int32_t paging_length, keyspace_length, payload_length; /* in `extra`, in this order; negative:
                                                              there is none */
-  /* when DONE */
-  int32_t status, server_code;
-  cql_result_t *result;
+  int32_t now_in_seconds;
+  int64_t timestamp;
 };
 
 /* Room for more of the body; NULL: no memory or over the protocol's limit, the body is as before.

@@ -65,41 +65,46 @@ static int find_shape(cql_request_t *request, const cql__rows_head *head, cql__m
   return 0;
 }
 
-/* The usual answer, and nothing else in its head: rows of the shape that is known. */
-static int is_known_shape(const cql__metadata *known, const cql__cursor *body) {
-  return known && cql__cursor_left(body) >= 8 &&
-         cql__get_u32(body->next) == CQL__ROWS_NO_METADATA &&
-         cql__get_u32(body->next + 4) == known->shape.column_count;
-}
-
-static int read_head(cql_request_t *request, cql__result *result, cql__cursor *body) {
-  cql__metadata *known = request->columns;
-  if (is_known_shape(known, body)) {
-    body->next += 8;
-    result->metadata = cql__metadata_ref(known);
-    return 0;
-  }
-  cql__rows_head head;
-  int error = cql__rows_head_decode(body, known, &head);
-  if (!error) error = find_shape(request, &head, &result->metadata);
-  if (!error) result->shown.paging_state = head.paging_state;
-  return error;
-}
-
-static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
-  int error = read_head(request, result, body);
-  if (error) return error;
+/* `count` rows of result->metadata, at the cursor. */
+static int begin_rows(cql__result *result, int32_t count, const cql__cursor *body) {
   const cql_metadata_t *shape = result->shown.metadata = &result->metadata->shape;
-  int32_t count = cql__read_i32(body);
   /* A cell is 4 bytes at least; rows without columns have none to count. */
-  if (body->broken || count < 0 ||
-      (uint64_t)(uint32_t)count * shape->column_count * 4 > cql__cursor_left(body) ||
+  if (count < 0 || (uint64_t)(uint32_t)count * shape->column_count * 4 > cql__cursor_left(body) ||
       (shape->column_count == 0 && count > 0))
     return CQL_EMALFORMED;
   result->shown.row_count = result->rows_left = (uint32_t)count;
   result->rows.next = result->rows_start = body->next;
   result->rows.end = body->end;
   return 0;
+}
+
+static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
+  cql__rows_head head;
+  int error = cql__rows_head_decode(body, request->columns, &head);
+  if (!error) error = find_shape(request, &head, &result->metadata);
+  if (error) return error;
+  result->shown.paging_state = head.paging_state;
+  int32_t count = cql__read_i32(body);
+  return body->broken ? CQL_EMALFORMED : begin_rows(result, count, body);
+}
+
+/* The usual answer: kind, no metadata, as many columns as are known, and then rows. It is read
+ * where it was received, for the processor waits for what it has just copied. */
+enum { PLAIN_HEAD = 16 };
+
+static int is_plain_rows(const cql_request_t *request, const cql__envelope *envelope) {
+  const uint8_t *at = envelope->body;
+  return request->columns && envelope->size >= PLAIN_HEAD &&
+         cql__get_u32(at + 4) == CQL__ROWS_NO_METADATA &&
+         cql__get_u32(at + 8) == request->columns->shape.column_count;
+}
+
+static int decode_plain_rows(const cql_request_t *request, const cql__envelope *envelope,
+                             cql__result *result, cql__cursor *body) {
+  result->shown.kind = CQL_RESULT_ROWS;
+  result->metadata = cql__metadata_ref(request->columns);
+  body->next += PLAIN_HEAD;
+  return begin_rows(result, (int32_t)cql__get_u32(envelope->body + 12), body);
 }
 
 static int decode_prepared(cql_request_t *request, int version, cql__result *result,
@@ -173,10 +178,8 @@ int cql__result_decode(cql_request_t *request, const cql__connection *connection
   cql__result *result = result_new(request, connection, envelope, &body);
   if (!result) return CQL_ENOMEM;
   int error;
-  if (plain == CQL_RESULT_ROWS) { /* the usual answer, on the shortest way */
-    body.next += 4;
-    result->shown.kind = CQL_RESULT_ROWS;
-    error = decode_rows(request, result, &body);
+  if (plain == CQL_RESULT_ROWS && is_plain_rows(request, envelope)) {
+    error = decode_plain_rows(request, envelope, result, &body);
   } else {
     error = decode_any(request, connection, envelope->header, result, &body);
   }
