@@ -23,7 +23,6 @@ end
 
 -- true, or nil and an error.
 local function wait_until_ready(session, timeout_ms)
-  if session.ready then return true end
   if session.failure then return nil, session.failure end
   local ok, why = host.drive(session)
   if not ok then return nil, error_of.driver("NO_DRIVER", why) end
@@ -82,8 +81,9 @@ end
 ---@return cql.Session?, cql.Error?
 return function(options, level)
   if type(options) ~= "table" then error("connect takes a table of options", level + 1) end
-  host.waiter "seldom" -- where waiting is a mistake, it says so before anything is opened
   local session, failure = find(options, level + 1)
+  if session and session.ready then return session end
+  host.waiter "seldom" -- where waiting is a mistake, it says so before anything is opened
   if not session then session, failure = open(options, level + 1) end
   if not session then return nil, failure end
   local ready

@@ -109,6 +109,19 @@ function page.broken_turn()
   ngx.print(item(id_asked()))
 end
 
+-- A log function that nginx lets another run for, amid a turn.
+function page.log_that_waits()
+  local s = session()
+  local move = s.move
+  s.move = function(self)
+    s.move, s.log_function = move, function() ngx.sleep(0.01) end
+    s:log("warning", "something to log")
+    s.log_function = nil
+    return move(self)
+  end
+  ngx.print(item(id_asked()))
+end
+
 function page.broken_reader()
   local s = session()
   local future = s:submit(SELECT, { id_asked() })

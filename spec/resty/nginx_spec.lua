@@ -3,6 +3,7 @@
 local cql = require "cql"
 local cassandra = require "spec.support.cassandra"
 local nginx = require "spec.support.nginx"
+local tree = require "spec.support.tree"
 
 local KEYSPACE = "resty_spec"
 local ITEMS = 200
@@ -211,8 +212,20 @@ cassandra.describe("in nginx", function(server)
 
   it("phases where nothing may yield get their answers too, by blocking", function()
     start {
-      http = [[init_worker_by_lua_block { require("spec.resty.app").phase(11) }]],
+      http = [[
+        init_worker_by_lua_block { require("spec.resty.app").phase(11) }
+        exit_worker_by_lua_block {
+          ngx.log(ngx.NOTICE, "found: ", require("spec.resty.app").phase(16))
+        }
+      ]],
       server = [[
+        location = /yields {
+          rewrite_by_lua_block { ngx.ctx.found = require("spec.resty.app").item(1) }
+          access_by_lua_block {
+            ngx.ctx.found = ngx.ctx.found .. " " .. require("spec.resty.app").item(2)
+          }
+          content_by_lua_block { ngx.print(ngx.ctx.found) }
+        }
         location = /blocks {
           set_by_lua_block $set { return require("spec.resty.app").phase(12) }
           content_by_lua_block { ngx.print(ngx.var.set) }
@@ -228,6 +241,7 @@ cassandra.describe("in nginx", function(server)
         }
       ]],
     }
+    assert.equal("1 name 1 2 name 2", get "/yields")
     assert.equal("12 name 12,name 12", get "/blocks")
     local function found(name)
       return nginx.until_(name, function()
@@ -242,7 +256,11 @@ cassandra.describe("in nginx", function(server)
     assert.equal("2 name 2", found "timer")
     found "timer_sum"
     check(requests(100))
-    for _, phase in ipairs { "init_worker", "set", "header_filter", "body_filter", "log" } do
+    running:quit()
+    assert.matches("found: 16 name 16,name 16", table.concat(running:log "notice", "\n"))
+    for _, phase in ipairs {
+      "init_worker", "set", "header_filter", "body_filter", "log", "exit_worker",
+    } do
       assert.equal(1, #running:log("warn") - #running:log("warn", { "in " .. phase .. " blocks" }))
     end
     is_quiet "blocks the worker"
@@ -269,9 +287,10 @@ cassandra.describe("in nginx", function(server)
     get "/item?id=1"
     assert.equal("name 8", get "/broken_reader?id=8")
     assert.equal(text(9), get "/broken_turn?id=9")
+    assert.equal(text(7), get "/log_that_waits?id=7")
     check(requests(100))
-    is_quiet "a fault in a turn"
-    assert.equal(1, #running:log "error")
+    is_quiet("a fault in a turn", "log failed: log may not yield", "something to log")
+    assert.equal(2, #running:log "error")
   end)
 
   it("sessions that nobody holds are collected, with all that they had", function()
@@ -285,6 +304,18 @@ cassandra.describe("in nginx", function(server)
     end)
     check(requests(50))
     is_quiet()
+  end)
+
+  it("the example does what it says", function()
+    local conf = tree.read "examples/nginx/nginx.conf"
+    conf = conf:gsub("listen [%d.:]+", "listen unix:$folder/http"):gsub("%${prefix}../..", "$root")
+      :gsub("pid nginx", "$user pid nginx")
+      :gsub("env CQL_CONTACT_POINTS", "%0=" .. server.contact_points)
+    running = nginx.start { conf = conf }
+    assert.matches("^%d+%.%d", get "/version")
+    assert.matches("^system: %d+\nsystem_auth: %d+\nsystem_schema: %d+\n$", get "/tables")
+    running:quit()
+    assert.not_matches("%[[ewac][rlm]%a+%]", running:stderr())
   end)
 
   it("in init_by_lua it may be loaded, but not connected", function()
