@@ -187,6 +187,12 @@ describe("a function that may not wait", function()
     assert.matches("authenticate may not wait", why)
   end)
 
+  it("comes back when it yields all the same", function()
+    local ok, why = plain.answer("log", function() coroutine.yield(1) end)
+    assert.is_false(ok)
+    assert.equal("log may not yield", why)
+  end)
+
   it("gives its value, and its error to the caller", function()
     local ok, value = plain.answer("log", function(a) return a * 2 end, 21)
     assert.is_true(ok)

@@ -213,12 +213,20 @@ cassandra.describe("in nginx", function(server)
   it("phases where nothing may yield get their answers too, by blocking", function()
     start {
       http = [[
+        upstream balanced {
+          server 0.0.0.1;
+          balancer_by_lua_block {
+            require("spec.resty.app").phase(17)
+            assert(require("ngx.balancer").set_current_peer("unix:$folder/http"))
+          }
+        }
         init_worker_by_lua_block { require("spec.resty.app").phase(11) }
         exit_worker_by_lua_block {
           ngx.log(ngx.NOTICE, "found: ", require("spec.resty.app").phase(16))
         }
       ]],
       server = [[
+        location = /balanced { proxy_pass http://balanced/item?id=3; }
         location = /yields {
           rewrite_by_lua_block { ngx.ctx.found = require("spec.resty.app").item(1) }
           access_by_lua_block {
@@ -242,6 +250,7 @@ cassandra.describe("in nginx", function(server)
       ]],
     }
     assert.equal("1 name 1 2 name 2", get "/yields")
+    assert.equal("3 name 3", get "/balanced")
     assert.equal("12 name 12,name 12", get "/blocks")
     local function found(name)
       return nginx.until_(name, function()
@@ -249,7 +258,9 @@ cassandra.describe("in nginx", function(server)
         return text_found ~= "nothing" and text_found
       end)
     end
-    for name, id in pairs { init_worker = 11, header_filter = 13, body_filter = 14, log = 15 } do
+    for name, id in pairs {
+      init_worker = 11, header_filter = 13, body_filter = 14, log = 15, balancer = 17,
+    } do
       assert.equal(("%d name %d,name %d"):format(id, id, id), found(name))
     end
     assert.matches("false .*nobody else can run", found "impossible")
@@ -259,7 +270,8 @@ cassandra.describe("in nginx", function(server)
     running:quit()
     assert.matches("found: 16 name 16,name 16", table.concat(running:log "notice", "\n"))
     for _, phase in ipairs {
-      "init_worker", "set", "header_filter", "body_filter", "log", "exit_worker",
+      "init_worker", "set", "header_filter", "body_filter", "log", "balancer",
+      "exit_worker",
     } do
       assert.equal(1, #running:log("warn") - #running:log("warn", { "in " .. phase .. " blocks" }))
     end

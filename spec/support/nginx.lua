@@ -265,8 +265,8 @@ http {
 }
 ]]
 
--- main, http, server: lines of the configuration, or conf: all of it, which listens and keeps its pid
--- as this one does; modules: name -> text of a Lua module.
+-- main, http, server: lines of the configuration, or conf: all of it, which listens and keeps its
+-- pid as this one does; modules: name -> text of a Lua module.
 function nginx.start(options)
   local folder = output "mktemp -d /tmp/cql-nginx-XXXXXX"
   local values = {
@@ -274,7 +274,8 @@ function nginx.start(options)
     main = options.main or "", http = options.http or "", server = options.server or "",
     user = C.getuid() == 0 and "user root;" or "",
   }
-  write(folder .. "/nginx.conf", ((options.conf or FORM):gsub("%$(%a+)", values)))
+  local conf = (options.conf or FORM):gsub("%$(%a+)", values):gsub("%$(%a+)", values)
+  write(folder .. "/nginx.conf", conf)
   for name, text in pairs(options.modules or {}) do write(folder .. "/" .. name .. ".lua", text) end
   -- The shell sees the end of its input when this process ends.
   local pipe = assert(io.popen(([[env -u LD_PRELOAD CQL_LIBRARY="${CQL_LIBRARY:-]] ..

@@ -19,7 +19,8 @@ local running = coroutine.running
 local FOREVER_MS = 2 ^ 31 - 1
 local PATIENCE_S = 11 -- a second more than a request's deadline, by default
 local START_S = 1 -- by then a timer's light thread has begun, or it never will
-local IDLE_S = 2 -- between two looks for sessions that were left over
+local ALONE_S = 0.05 -- between two turns that a light thread takes itself for want of a reader
+local IDLE_S = 1 -- between two looks for sessions that were left over
 local WATCH_S = 60 -- between two where there can be none
 local STEPS = 8 -- in one go, before others may run
 local MANY = 8 -- sessions; most workers have one
@@ -53,8 +54,8 @@ end
 -- ---- drivers ----
 
 -- ref: the session, held weakly, for one that nobody holds is collected; reader: its light thread
--- runs; starting: since when it should; flush: posted when `dirty` becomes true; turns: how often
--- it was; stays: it doesn't end for being idle.
+-- runs; starting: since when it should; late: it doesn't; flush: posted when `dirty` becomes true;
+-- turns: how often it was; stays: it doesn't end for being idle.
 local drivers = {} -- an array of those with a session
 local keeping = false
 
@@ -86,25 +87,24 @@ local function step(session, wait_ms)
   session:move()
 end
 
--- The reader's turn.
-local function read(driver)
-  local session = driver.ref.session
-  if not session or not session.handle then return end
+local function read(session)
   for _ = 1, STEPS do
     step(session, 0)
-    if not session.handle then return end
-    if C.cql_session_timeout(session.handle) ~= 0 then break end
+    if not session.handle or C.cql_session_timeout(session.handle) ~= 0 then break end
   end
-  settle(session)
 end
 
--- The flusher's turn.
-local function flush(driver)
+local function flush(session)
+  C.cql_session_flush(session.handle)
+  if C.cql_session_timeout(session.handle) == 0 then step(session, 0) end
+end
+
+-- A turn of a light thread of the driver; what it doesn't come to is there at the next.
+local function turn(driver, call)
   local session = driver.ref.session
-  local handle = session and session.handle
-  if not handle then return end
-  C.cql_session_flush(handle)
-  if C.cql_session_timeout(handle) == 0 then step(session, 0) end
+  if not session or not session.handle then return end
+  local ok, why = pcall(call, session)
+  if not ok then nginx.report("error", "a turn failed: " .. why) end
   settle(session)
 end
 
@@ -113,8 +113,7 @@ local function flusher(driver)
     driver.flush:wait(FOREVER_MS / 1000)
     driver.dirty = false
     driver.turns = driver.turns + 1
-    local ok, why = pcall(flush, driver)
-    if not ok then nginx.report("error", "sending failed: " .. why) end
+    turn(driver, flush)
   end
 end
 
@@ -158,11 +157,7 @@ local function listen(driver)
     if why then error("no unix socket: " .. why, 0) end
     return
   end
-  read(driver)
-  while socket:receiveany(64) do
-    local ok, failure = pcall(read, driver)
-    if not ok then nginx.report("error", "a turn failed: " .. failure) end
-  end
+  repeat turn(driver, read) until not socket:receiveany(64)
   socket:close()
 end
 
@@ -221,7 +216,7 @@ end
 local function drive(_, driver)
   driver.starting = nil
   if driver.reader then return end
-  driver.reader = true
+  driver.reader, driver.late = true, false
   start_keeper(IDLE_S)
   local sender = ngx.thread.spawn(flusher, driver)
   repeat
@@ -229,7 +224,7 @@ local function drive(_, driver)
     if not ok then
       nginx.report("error", "a session's reader begins anew: " .. why)
       ngx.sleep(START_S)
-      pcall(read, driver)
+      turn(driver, read)
     end
   until leave(driver)
   driver.reader = false
@@ -249,7 +244,7 @@ end
 function nginx.attach(session)
   session.driver = {
     ref = setmetatable({ session = session }, { __mode = "v" }), flush = semaphore.new(0),
-    dirty = false, reader = false, turns = 0,
+    dirty = false, reader = false, late = false, turns = 0,
   }
   drivers[#drivers + 1] = session.driver
   if #drivers > MANY then
@@ -360,6 +355,7 @@ local function look(session, waiter)
   local driver = session.driver
   local reads = driver.reader
   if not reads then
+    driver.late = true
     report_once("error", "nobody reads for a session: no light thread began. Raise "
       .. "lua_max_running_timers")
     start(driver)
@@ -372,7 +368,8 @@ local function look(session, waiter)
 end
 
 local function patience(session, waiter)
-  local seconds = session and not session.driver.reader and START_S or PATIENCE_S
+  local driver, seconds = session and session.driver, PATIENCE_S
+  if driver and not driver.reader then seconds = driver.late and ALONE_S or START_S end
   return waiter.gate and math.min(seconds, left_ms(waiter) / 1000) or seconds
 end
 
