@@ -37,7 +37,7 @@ typedef struct cql__block {
 
 typedef struct cql__pool {
   cql__block *idle[CQL__BLOCK_CLASSES];
-  size_t idle_large; /* bytes of idle blocks of 64 KiB and more; bounded */
+  size_t idle_large; /* bytes of idle blocks that aren't small; bounded */
   size_t live;       /* blocks that are out */
   int retired;       /* its session has gone: it goes with its last block */
 } cql__pool;

@@ -3,10 +3,10 @@
 #define CQL_BASE_LIMITS_H
 
 /* Blocks of this size and more count against the next limit when they are idle. */
-#define CQL__BLOCK_LARGE (64 * 1024)
+#define CQL__BLOCK_LARGE (8 * 1024)
 /* Idle large blocks that a session keeps: enough for pages of 580 kB to be recycled without a page
  * fault, little enough not to be a leak after a burst. */
-#define CQL__IDLE_LARGE_MAX (8 * 1024 * 1024)
+#define CQL__IDLE_LARGE_MAX (16 * 1024 * 1024)
 
 /* A v5 segment is at most 8 + 131,071 + 4 bytes; room for one and the head of the next. */
 #define CQL__SLAB_SEGMENT (132 * 1024)

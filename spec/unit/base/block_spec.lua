@@ -81,19 +81,28 @@ describe("a block", function()
     unref(b)
   end)
 
-  it_recycles("of 64 KiB and more is kept up to 8 MiB, smaller ones without a limit", function()
-    local blocks = {}
-    for i = 1, 200 do blocks[i] = take(pool, 65536) end
-    for i = 1, 200 do unref(blocks[i]) end
-    assert.equal(8 * 1024 * 1024, tonumber(pool.idle_large))
-    assert.equal(200 - 128, allocations(function()
-      for i = 1, 200 do blocks[i] = take(pool, 65536) end
-    end))
-    assert.equal(0, tonumber(pool.idle_large))
-    for i = 1, 200 do unref(blocks[i]) end
+  it_recycles("of 8 KiB and more is kept up to 16 MiB, smaller ones without a limit", function()
+    local blocks, kept = {}, 16 * 1024 * 1024
+    for _, size in ipairs { 8 * 1024, 64 * 1024 } do
+      local count = kept / size + 72
+      for i = 1, count do blocks[i] = take(pool, size) end
+      for i = 1, count do unref(blocks[i]) end
+      assert.equal(kept, tonumber(pool.idle_large))
+      assert.equal(72, allocations(function()
+        for i = 1, count do blocks[i] = take(pool, size) end
+      end))
+      assert.equal(0, tonumber(pool.idle_large))
+      if size == 64 * 1024 then
+        for i = 1, count do unref(blocks[i]) end
+      else
+        C.cql__pool_retire(pool) -- what is out goes with its pool
+        for i = 1, count do unref(blocks[i]) end
+        pool = C.cql__pool_new()
+      end
+    end
     for i = 1, 1000 do blocks[i] = take(pool, 1000) end
     for i = 1, 1000 do unref(blocks[i]) end
-    assert.equal(8 * 1024 * 1024, tonumber(pool.idle_large))
+    assert.equal(kept, tonumber(pool.idle_large))
     assert.equal(0, allocations(function()
       for i = 1, 1000 do blocks[i] = take(pool, 1000) end
     end))
