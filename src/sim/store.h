@@ -100,7 +100,7 @@ cql__statement *cql__store_prepare(cql__store *store, cql_slice_t keyspace, cql_
 void cql__statement_free(cql__statement *statement); /* NULL is nothing */
 /* Its shape under the present schema, until the next change of that; NULL: it is no longer valid,
  * and executing it says why. */
-const cql__statement_shape *cql__statement_shape(cql__store *store, cql__statement *statement);
+const cql__statement_shape *cql__statement_shape_of(cql__store *store, cql__statement *statement);
 /* The token of the partition that a call of it is about: 1, or 0 where it is about none, several or
  * one that isn't known. */
 int cql__statement_token(cql__store *store, cql__statement *statement, const cql__store_call *call,
