@@ -7,13 +7,34 @@
 
 enum { DIGITS_MAX = 1024 };
 
+/* What the server calls a literal of that kind. */
+static const char *kind_name(int kind) {
+  static const char *const names[] = {
+      [CQL__SIM_TERM_NULL] = "NULL",       [CQL__SIM_TERM_TEXT] = "STRING",
+      [CQL__SIM_TERM_INTEGER] = "INTEGER", [CQL__SIM_TERM_REAL] = "FLOAT",
+      [CQL__SIM_TERM_BOOLEAN] = "BOOLEAN", [CQL__SIM_TERM_UUID] = "UUID",
+      [CQL__SIM_TERM_BLOB] = "HEX",        [CQL__SIM_TERM_DURATION] = "DURATION",
+      [CQL__SIM_TERM_LIST] = "list",       [CQL__SIM_TERM_SET] = "set",
+      [CQL__SIM_TERM_MAP] = "map",         [CQL__SIM_TERM_TUPLE] = "tuple",
+      [CQL__SIM_TERM_UDT] = "user type"};
+  return names[kind];
+}
+
 static int invalid(const cql__sim_values *v, const cql_type_t *type, const cql__sim_term *term) {
-  cql__sim_print(v->why, "Invalid constant (%.*s) for type %s",
-                 term->text.length > 60  ? 60
-                 : term->text.length > 0 ? (int)term->text.length
-                                         : 0,
-                 term->text.data ? (const char *)term->text.data : "",
-                 cql__sim_type_name(type->kind));
+  cql__sim_buffer name = {0};
+  cql__sim_put_type_name(&name, type);
+  cql_slice_t of = v->receiver;
+  int named = of.length > 0 ? of.length : 0;
+  if (term->kind < CQL__SIM_TERM_MARKER)
+    cql__sim_print(v->why, "Invalid %s constant (%.*s) for \"%.*s\" of type %.*s",
+                   kind_name(term->kind), term->text.length > 200 ? 200 : (int)term->text.length,
+                   (const char *)term->text.data, named, (const char *)of.data,
+                   (int)cql__sim_size(&name), (const char *)cql__sim_bytes(&name));
+  else
+    cql__sim_print(v->why, "Invalid %s literal for %.*s of type %.*s", kind_name(term->kind), named,
+                   (const char *)of.data, (int)cql__sim_size(&name),
+                   (const char *)cql__sim_bytes(&name));
+  cql__sim_buffer_free(&name);
   return CQL_EVALUE;
 }
 
@@ -48,10 +69,14 @@ static int integer_value(const cql__sim_values *v, const cql_type_t *type,
                   : type->kind == CQL_SMALLINT ? 2
                   : type->kind == CQL_INT      ? 4
                                                : 8;
-  if (term->kind != CQL__SIM_TERM_INTEGER || to_integer(term->text, &number))
-    return invalid(v, type, term);
+  if (term->kind != CQL__SIM_TERM_INTEGER) return invalid(v, type, term);
   int64_t limit = size < 8 ? (int64_t)1 << (8 * size - 1) : 0;
-  if (limit && (number < -limit || number >= limit)) return invalid(v, type, term);
+  if (to_integer(term->text, &number) || (limit && (number < -limit || number >= limit))) {
+    cql__sim_print(v->why, "Unable to make %s from '%.*s'", cql__sim_type_name(type->kind),
+                   term->text.length > 200 ? 200 : (int)term->text.length,
+                   (const char *)term->text.data);
+    return CQL_EVALUE;
+  }
   *out = keep_number(v, (uint64_t)number, size);
   return 0;
 }
@@ -383,6 +408,77 @@ static int held_value(const cql__sim_values *v, const cql_type_t *type, const cq
   return error;
 }
 
+/* ---- sets and maps in order ---- */
+
+typedef struct entry {
+  cql_slice_t key, value; /* with their lengths before them: as they stand */
+  cql_slice_t item;       /* the key alone */
+} entry;
+
+/* The entries of a set or map whose bytes are known to be good. */
+static uint32_t take_entries(const cql_type_t *type, cql_slice_t value, entry *entries) {
+  cql__cursor c = cql__cursor_of(value.data, (size_t)value.length);
+  uint32_t count = (uint32_t)cql__read_i32(&c);
+  for (uint32_t i = 0; i < count; i++) {
+    const uint8_t *start = c.next;
+    entries[i].item = cql__read_bytes(&c);
+    entries[i].key = (cql_slice_t){start, (int32_t)(c.next - start)};
+    start = c.next;
+    if (type->kind == CQL_MAP) cql__read_bytes(&c);
+    entries[i].value = (cql_slice_t){start, (int32_t)(c.next - start)};
+  }
+  return count;
+}
+
+/* Merges from the bottom up, so that equal ones stay in their order. */
+static void sort_entries(const cql_type_t *key, entry *entries, entry *other, uint32_t count) {
+  for (uint32_t width = 1; width < count; width *= 2) {
+    for (uint32_t start = 0; start < count; start += 2 * width) {
+      uint32_t middle = start + width < count ? start + width : count;
+      uint32_t end = middle + width < count ? middle + width : count;
+      uint32_t left = start, right = middle;
+      for (uint32_t at = start; at < end; at++) {
+        int first = right == end ||
+                    (left < middle &&
+                     cql__sim_value_compare(key, entries[left].item, entries[right].item) <= 0);
+        other[at] = first ? entries[left++] : entries[right++];
+      }
+    }
+    memcpy(entries, other, count * sizeof *entries);
+  }
+}
+
+static int is_sorted(const cql_type_t *key, const entry *entries, uint32_t count) {
+  for (uint32_t i = 1; i < count; i++)
+    if (cql__sim_value_compare(key, entries[i - 1].item, entries[i].item) >= 0) return 0;
+  return 1;
+}
+
+cql_slice_t cql__sim_value_sorted(cql__sim_region *region, const cql_type_t *type,
+                                  cql_slice_t value) {
+  if ((type->kind != CQL_SET && type->kind != CQL_MAP) || value.length < 4) return value;
+  const cql_type_t *key = &type->children[0];
+  uint32_t count = cql__get_u32(value.data), kept = 0;
+  entry *entries = cql__sim_alloc(count * 2 * sizeof *entries);
+  take_entries(type, value, entries);
+  if (!is_sorted(key, entries, count)) {
+    sort_entries(key, entries, entries + count, count);
+    uint8_t *bytes = cql__sim_region_take(region, (size_t)value.length), *at = bytes + 4;
+    for (uint32_t i = 0; i < count; i++) {
+      int again =
+          i + 1 < count && cql__sim_value_compare(key, entries[i].item, entries[i + 1].item) == 0;
+      if (again) continue;
+      at = cql__put_bytes(at, entries[i].key.data, (size_t)entries[i].key.length);
+      at = cql__put_bytes(at, entries[i].value.data, (size_t)entries[i].value.length);
+      kept++;
+    }
+    cql__put_u32(bytes, kept);
+    value = (cql_slice_t){bytes, (int32_t)(at - bytes)};
+  }
+  cql__sim_release(entries);
+  return value;
+}
+
 /* ---- functions ---- */
 
 static void make_uuid(const cql__sim_values *v, int version, uint8_t *out) {
@@ -458,20 +554,12 @@ static make_value maker_of(int32_t kind) {
   }
 }
 
-int cql__sim_bound(const cql__sim_values *v, const cql__sim_term *term, cql_slice_t *out) {
-  uint32_t at = (uint32_t)term->marker;
-  if (v->names) {
-    cql_slice_t name = term->text;
-    for (at = 0; at < v->count; at++)
-      if (v->names[at].length == name.length &&
-          memcmp(v->names[at].data, name.data, (size_t)name.length) == 0)
-        break;
-  }
-  if (at >= v->count) {
+static int bound(const cql__sim_values *v, const cql__sim_term *term, cql_slice_t *out) {
+  if ((uint32_t)term->marker >= v->count) {
     cql__sim_print(v->why, "Invalid amount of bind variables");
     return CQL_EVALUE;
   }
-  *out = v->values[at];
+  *out = v->values[term->marker];
   return 0;
 }
 
@@ -480,10 +568,16 @@ int cql__sim_value(const cql__sim_values *v, const cql_type_t *type, const cql__
   *out = (cql_slice_t){NULL, CQL_NULL};
   if (term->kind == CQL__SIM_TERM_NULL) return 0;
   if (term->kind == CQL__SIM_TERM_MARKER) {
-    if (cql__sim_bound(v, term, out)) return CQL_EVALUE;
-    return out->length < 0 || cql__sim_value_fits(type, *out, v->why) ? 0 : CQL_EVALUE;
+    if (bound(v, term, out)) return CQL_EVALUE;
+    if (out->length < 0) return 0;
+    if (!cql__sim_value_fits(type, *out, v->why)) return CQL_EVALUE;
+    *out = cql__sim_value_sorted(v->region, type, *out);
+    return 0;
   }
   if (term->kind == CQL__SIM_TERM_CALL) return call_value(v, type, term, out);
   int error = maker_of(type->kind)(v, type, term, out);
-  return error || cql__sim_value_fits(type, *out, v->why) ? error : CQL_EVALUE;
+  if (error) return error;
+  if (!cql__sim_value_fits(type, *out, v->why)) return CQL_EVALUE;
+  *out = cql__sim_value_sorted(v->region, type, *out);
+  return 0;
 }

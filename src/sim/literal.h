@@ -10,10 +10,10 @@
 typedef struct cql__sim_values {
   cql__sim_region *region;   /* where values are made */
   const cql_slice_t *values; /* bound, in order; lengths may be CQL_NULL and CQL_UNSET */
-  const cql_slice_t *names;  /* NULL: bound by position */
   uint32_t count;
   int64_t wall_clock; /* microseconds since 1970 */
   cql__rand *rand;
+  cql_slice_t receiver; /* for whom a value is made: a column; only for messages */
   cql__sim_buffer *why;
 } cql__sim_values;
 
@@ -21,7 +21,9 @@ typedef struct cql__sim_values {
  * words. It lives as long as the region and what is bound. */
 int cql__sim_value(const cql__sim_values *values, const cql_type_t *type, const cql__sim_term *term,
                    cql_slice_t *out);
-/* The value bound to a marker, whatever its type. 0, CQL_EVALUE: there is none. */
-int cql__sim_bound(const cql__sim_values *values, const cql__sim_term *term, cql_slice_t *out);
+/* Puts the items of a set or map in order and drops all but the last of equal ones; other values
+ * stay as they are. Where that changes something, the bytes are new, in the region. */
+cql_slice_t cql__sim_value_sorted(cql__sim_region *region, const cql_type_t *type,
+                                  cql_slice_t value);
 
 #endif

@@ -129,6 +129,27 @@ static int take_table_word(cql__sim_parser *p) {
   return cql__sim_take_word(p, "table") || cql__sim_take_word(p, "columnfamily");
 }
 
+/* [IF NOT EXISTS] [name] ON table (column) [USING 'class'] [WITH ...] */
+static void take_index(cql__sim_parser *p, cql__sim_statement *s) {
+  s->kind = CQL__SIM_CREATE_INDEX;
+  s->index = s->index_part = (cql_slice_t){NULL, CQL_NULL};
+  cql__sim_take_if_not_exists(p, s);
+  if (!cql__sim_is_word(p, "on")) s->index = cql__sim_take_name(p);
+  cql__sim_expect_word(p, "on");
+  cql__sim_take_table(p, s);
+  cql__sim_expect_mark(p, "(");
+  s->columns = cql__sim_region_take(p->region, sizeof *s->columns);
+  s->columns->text = cql__sim_take_name(p);
+  if (cql__sim_take_mark(p, "(")) {
+    s->index_part = s->columns->text;
+    s->columns->text = cql__sim_take_name(p);
+    cql__sim_expect_mark(p, ")");
+  }
+  cql__sim_expect_mark(p, ")");
+  if (cql__sim_take_word(p, "using")) cql__sim_take_term(p);
+  take_options(p, s);
+}
+
 void cql__sim_parse_create(cql__sim_parser *p, cql__sim_statement *s) {
   if (take_keyspace_word(p)) {
     s->kind = CQL__SIM_CREATE_KEYSPACE;
@@ -146,6 +167,9 @@ void cql__sim_parse_create(cql__sim_parser *p, cql__sim_statement *s) {
     cql__sim_take_if_not_exists(p, s);
     cql__sim_take_table(p, s);
     take_columns(p, s);
+  } else if (cql__sim_take_word(p, "custom") || cql__sim_is_word(p, "index")) {
+    cql__sim_expect_word(p, "index");
+    take_index(p, s);
   } else {
     skip_rest(p);
   }
@@ -223,6 +247,10 @@ void cql__sim_parse_drop(cql__sim_parser *p, cql__sim_statement *s) {
     cql__sim_take_table(p, s);
   } else if (cql__sim_take_word(p, "type")) {
     s->kind = CQL__SIM_DROP_TYPE;
+    cql__sim_take_if_exists(p, s);
+    cql__sim_take_table(p, s);
+  } else if (cql__sim_take_word(p, "index")) {
+    s->kind = CQL__SIM_DROP_INDEX;
     cql__sim_take_if_exists(p, s);
     cql__sim_take_table(p, s);
   } else {

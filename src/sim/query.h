@@ -22,7 +22,9 @@ enum {
   CQL__SIM_CREATE_TYPE,
   CQL__SIM_ALTER_TYPE,
   CQL__SIM_DROP_TYPE,
-  CQL__SIM_OTHER /* what is answered and does nothing: an index, a role */
+  CQL__SIM_CREATE_INDEX,
+  CQL__SIM_DROP_INDEX,
+  CQL__SIM_OTHER /* what is answered and does nothing: a role */
 };
 
 /* Literals, markers and what holds them. */
@@ -144,6 +146,8 @@ typedef struct cql__sim_statement {
   cql__sim_definition *definitions;
   cql__sim_name *partition_key, *clustering_key;
   cql__sim_option *options;
+  cql_slice_t index; /* CREATE INDEX: its name, CQL_NULL for none; `columns` has what it is on */
+  cql_slice_t index_part; /* "keys", "values", "entries", "full"; CQL_NULL: none of these */
   struct cql__sim_statement *next; /* of a batch */
 } cql__sim_statement;
 

@@ -40,7 +40,12 @@ static const struct {
     {"tuple", CQL_TUPLE, "TupleType", 0},
     {"vector", CQL_VECTOR, "VectorType", 0},
 };
-enum { TYPE_COUNT = sizeof types / sizeof *types, DEPTH_MAX = 16, FIELDS_MAX = 64 };
+enum {
+  TYPE_COUNT = sizeof types / sizeof *types,
+  DEPTH_MAX = 16,
+  FIELDS_MAX = 64,
+  PARTS_MAX = 4096
+};
 
 static size_t index_of(int32_t kind) {
   size_t i = 0;
@@ -67,6 +72,21 @@ void cql__sim_put_name(cql__sim_buffer *b, cql_slice_t name) {
   if (!plain) cql__sim_put_u8(b, '"');
 }
 
+void cql__sim_put_type_name(cql__sim_buffer *b, const cql_type_t *type) {
+  if (type->kind == CQL_UDT) {
+    cql__sim_put_name(b, type->name);
+    return;
+  }
+  cql__sim_print(b, "%s", cql__sim_type_name(type->kind));
+  if (type->kind < CQL_LIST) return;
+  for (uint32_t i = 0; i < type->child_count; i++) {
+    cql__sim_print(b, i ? ", " : "<");
+    cql__sim_put_type_name(b, &type->children[i]);
+  }
+  if (type->kind == CQL_VECTOR) cql__sim_print(b, ", %u", type->dimension);
+  cql__sim_put_u8(b, '>');
+}
+
 /* ---- parsing ---- */
 
 typedef struct parser {
@@ -75,6 +95,9 @@ typedef struct parser {
   cql__sim_token token;
   cql__sim_buffer *canonical;
   int depth;
+  int frozen;      /* so many levels around here are */
+  int is_direct;   /* frozen< has just been taken */
+  const char *why; /* static text; NULL: it is unknown */
 } parser;
 
 static void advance(parser *p) { p->token = cql__sim_lex(&p->lexer); }
@@ -108,12 +131,27 @@ static int parse_children(parser *p, uint32_t count, cql_type_t *out) {
   } while (take_mark(p, ","));
   if (!take_mark(p, ">") || (count && n != count)) return CQL_EINVAL;
   if (out->kind == CQL_VECTOR && !out->dimension) return CQL_EINVAL;
+  if (n == 0) return CQL_EINVAL;
   cql_type_t *kept = cql__sim_region_take(p->source->region, n * sizeof *kept);
   memcpy(kept, children, n * sizeof *kept);
   out->child_count = n;
   out->children = kept;
   if (out->kind == CQL_VECTOR) out->fixed_size = cql__type_fixed_size(&kept[0]);
   return 0;
+}
+
+static int refuse(parser *p, const char *why) {
+  p->why = why;
+  return CQL_EINVAL;
+}
+
+/* Types that hold each other grow fast: is this one within the budget, and not too deep? */
+static int weigh(const cql_type_t *type, int depth, uint32_t *budget) {
+  if (depth > DEPTH_MAX || *budget == 0) return 0;
+  --*budget;
+  for (uint32_t i = 0; i < type->child_count; i++)
+    if (!weigh(&type->children[i], depth + 1, budget)) return 0;
+  return 1;
 }
 
 static int parse_user_type(parser *p, cql_slice_t name, cql_type_t *out) {
@@ -126,6 +164,8 @@ static int parse_user_type(parser *p, cql_slice_t name, cql_type_t *out) {
   const cql_type_t *found =
       p->source->find ? p->source->find(p->source->user, keyspace, name) : NULL;
   if (!found) return CQL_EINVAL;
+  uint32_t budget = PARTS_MAX;
+  if (!weigh(found, p->depth, &budget)) return refuse(p, "The type has too many parts");
   *out = *found;
   cql__sim_put_name(p->canonical, name);
   return 0;
@@ -138,29 +178,58 @@ static int parse_custom(parser *p, cql_slice_t class_name, cql_type_t *out) {
   return 0;
 }
 
+/* After "list" and such. */
+static int parse_generic(parser *p, cql_type_t *out) {
+  uint32_t count = out->kind == CQL_MAP ? 2 : out->kind == CQL_TUPLE ? 0 : 1;
+  int freezes = out->kind == CQL_TUPLE || out->kind == CQL_VECTOR;
+  if (!take_mark(p, "<")) return CQL_EINVAL;
+  cql__sim_print(p->canonical, "%s<", cql__sim_type_name(out->kind));
+  p->frozen += freezes;
+  int error = parse_children(p, count, out);
+  p->frozen -= freezes;
+  if (!error) cql__sim_print(p->canonical, ">");
+  return error;
+}
+
+/* What may be frozen, and is where it lies within something that is. */
+static int parse_freezable(parser *p, cql_slice_t name, cql_type_t *out) {
+  int is_direct = p->is_direct, is_vector = out->kind == CQL_VECTOR;
+  p->is_direct = 0;
+  int implied = !is_direct && !is_vector && (p->frozen || out->kind == CQL_TUPLE);
+  if (!is_direct && !is_vector && !implied && p->depth > 1)
+    return refuse(p, out->kind ? "Non-frozen collections are not allowed inside collections"
+                               : "Non-frozen UDTs are not allowed inside collections");
+  if (implied) cql__sim_print(p->canonical, "frozen<");
+  int error = out->kind ? parse_generic(p, out) : parse_user_type(p, name, out);
+  if (implied) cql__sim_print(p->canonical, ">");
+  return error;
+}
+
+static int parse_frozen(parser *p, cql_type_t *out) {
+  cql__sim_print(p->canonical, "frozen<");
+  p->frozen++;
+  p->is_direct = 1;
+  int error = parse_type(p, out) || !take_mark(p, ">");
+  p->is_direct = 0;
+  p->frozen--;
+  cql__sim_print(p->canonical, ">");
+  if (error) return CQL_EINVAL;
+  if (out->kind >= CQL_LIST) return 0;
+  return refuse(p, "frozen<> is only allowed on collections, tuples, and user-defined types");
+}
+
 static int parse_named(parser *p, cql_type_t *out) {
   cql_slice_t name = p->token.text;
   int kind = p->token.kind;
   advance(p);
   if (kind == CQL__SIM_STRING) return parse_custom(p, name, out);
   if (kind != CQL__SIM_WORD && kind != CQL__SIM_QUOTED) return CQL_EINVAL;
-  if (cql__slice_is(name, "frozen") && take_mark(p, "<")) {
-    cql__sim_print(p->canonical, "frozen<");
-    if (parse_type(p, out) || !take_mark(p, ">")) return CQL_EINVAL;
-    cql__sim_print(p->canonical, ">");
-    return 0;
-  }
+  if (cql__slice_is(name, "frozen") && take_mark(p, "<")) return parse_frozen(p, out);
   size_t i = 0;
   while (i < TYPE_COUNT && !(kind == CQL__SIM_WORD && cql__slice_is(name, types[i].name))) i++;
-  if (i == TYPE_COUNT) return parse_user_type(p, name, out);
-  out->kind = types[i].kind;
+  if (i < TYPE_COUNT) out->kind = types[i].kind;
+  if (i == TYPE_COUNT || out->kind >= CQL_LIST) return parse_freezable(p, name, out);
   cql__sim_print(p->canonical, "%s", cql__sim_type_name(out->kind));
-  if (out->kind < CQL_LIST) return 0;
-  if (!take_mark(p, "<")) return CQL_EINVAL;
-  cql__sim_print(p->canonical, "<");
-  uint32_t count = out->kind == CQL_MAP ? 2 : out->kind == CQL_TUPLE ? 0 : 1;
-  if (parse_children(p, count, out)) return CQL_EINVAL;
-  cql__sim_print(p->canonical, ">");
   return 0;
 }
 
@@ -181,7 +250,9 @@ int cql__sim_type_parse(const cql__sim_type_source *source, cql_slice_t text, cq
   advance(&p);
   int error = parse_type(&p, out);
   if (!error && p.token.kind != CQL__SIM_END) error = CQL_EINVAL;
-  if (error) cql__sim_print(why, "Unknown type %.*s", (int)text.length, (const char *)text.data);
+  if (error)
+    cql__sim_print(why, "%s %.*s", p.why ? p.why : "Unknown type", (int)text.length,
+                   (const char *)text.data);
   cql__sim_buffer_free(&unwanted);
   return error;
 }

@@ -4,15 +4,18 @@
 
 #include "sim/buffer.h"
 
-/* Finds a user-defined type; NULL: there is none. */
-typedef const cql_type_t *(*cql__sim_find_type)(void *user, cql_slice_t keyspace, cql_slice_t name);
+typedef struct cql__sim_type_source cql__sim_type_source;
 
-typedef struct cql__sim_type_source {
+/* Finds a user-defined type; NULL: there is none. */
+typedef const cql_type_t *(*cql__sim_find_type)(const void *user, cql_slice_t keyspace,
+                                                cql_slice_t name);
+
+struct cql__sim_type_source {
   cql__sim_region *region; /* where the types live */
   cql__sim_find_type find; /* NULL: there are no user-defined types */
-  void *user;
+  const void *user;
   cql_slice_t keyspace; /* of names without one */
-} cql__sim_type_source;
+};
 
 /* "map<text, frozen<list<int>>>" into *out, and the same in the form of system_schema appended to
  * `canonical` (may be NULL). 0, or CQL_EINVAL: no type, and `why` says so. */
@@ -29,6 +32,8 @@ int cql__sim_value_fits(const cql_type_t *type, cql_slice_t value, cql__sim_buff
 int cql__sim_value_compare(const cql_type_t *type, cql_slice_t a, cql_slice_t b);
 /* The name of a scalar, as "int"; of others the head, as "list". */
 const char *cql__sim_type_name(int32_t kind);
+/* The type as CQL has it; what is frozen isn't known here. */
+void cql__sim_put_type_name(cql__sim_buffer *b, const cql_type_t *type);
 /* A name as CQL has it: with quotes, where it needs them. */
 void cql__sim_put_name(cql__sim_buffer *b, cql_slice_t name);
 
