@@ -133,7 +133,8 @@ static tally count_each(const cql__sim_node *node, const replicas *r) {
   return worst;
 }
 
-/* 1: it has been answered with UNAVAILABLE or a time-out; *applied: a write happens all the same. */
+/* 1: it has been answered with UNAVAILABLE or a time-out; *applied: a write happens all the same.
+ */
 static int is_refused(const cql__sim_client *client, const cql__sim_request *request,
                       const cql__statement_shape *shape, const replicas *r, int write,
                       cql__sim_answer *answer, int *applied) {
@@ -142,10 +143,8 @@ static int is_refused(const cql__sim_client *client, const cql__sim_request *req
   if (shape->conditional) consistency = request->serial >= 0 ? request->serial : CQL_SERIAL;
   if (write && consistency == CQL_ANY) return 0;
   const char *datacenter = is_local(consistency) ? node->datacenter : NULL;
-  tally t =
-      consistency == CQL_EACH_QUORUM
-          ? count_each(node, r)
-          : count_replicas(node, r, consistency, is_local(consistency) ? node->datacenter : NULL);
+  tally t = consistency == CQL_EACH_QUORUM ? count_each(node, r)
+                                           : count_replicas(node, r, consistency, datacenter);
   cql__sim_error error = {.consistency = consistency, .required = t.required};
   int scylla = cql__sim_is_scylla(node);
   if (t.alive < t.required) {
