@@ -92,13 +92,13 @@ int64_t cql_sim_asked_count(const cql_sim_t *sim) { return sim->journal.count; }
 
 int cql_sim_asked(cql_sim_t *sim, int64_t index, cql_sim_asked_t *out) {
   const cql_sim_asked_t *found = cql__sim_journal_at(&sim->journal, index);
-  if (!found) return cql__sim_fail(sim, CQL_EINVAL, "no request %lld", (long long)index);
+  if (!found) return cql__sim_mistake(sim, CQL_EINVAL, "no request %lld", (long long)index);
   *out = *found;
   return 0;
 }
 
 int cql_sim_trace(cql_sim_t *sim, int level) {
-  if (level < 0 || level > 2) return cql__sim_fail(sim, CQL_EINVAL, "levels are 0, 1 and 2");
+  if (level < 0 || level > 2) return cql__sim_mistake(sim, CQL_EINVAL, "levels are 0, 1 and 2");
   sim->journal.level = level;
   return 0;
 }

@@ -321,8 +321,8 @@ static void on_booted(cql__sim_timer *timer) {
 
 static int refuse(cql_sim_t *sim, const cql__sim_node *node, const char *what) {
   static const char *const states[] = {"new", "booting", "up", "paused", "down", "gone"};
-  return cql__sim_fail(sim, CQL_EINVAL, "node %d is %s: it can't %s", node->index,
-                       states[node->state], what);
+  return cql__sim_mistake(sim, CQL_EINVAL, "node %d is %s: it can't %s", node->index,
+                          states[node->state], what);
 }
 
 int cql_sim_node_start(cql_sim_t *sim, int index) {

@@ -291,7 +291,7 @@ int cql_sim_replicas(cql_sim_t *sim, const char *keyspace, const char *table, in
   cql__sim_replica replicas[CQL__SIM_REPLICAS_MAX];
   int count = cql__sim_replicas_of(sim, cql__sim_slice_of(keyspace), cql__sim_slice_of(table),
                                    token, replicas, NULL, NULL);
-  if (count < 0) return cql__sim_fail(sim, count, "no keyspace %s", keyspace);
+  if (count < 0) return cql__sim_mistake(sim, count, "no keyspace %s", keyspace);
   for (int i = 0; i < count && i < max; i++) {
     out[2 * i] = replicas[i].node;
     out[2 * i + 1] = replicas[i].shard;
@@ -306,13 +306,13 @@ int cql_sim_tablet_move(cql_sim_t *sim, const char *keyspace, const char *table,
   cql_slice_t names[2] = {cql__sim_slice_of(keyspace), cql__sim_slice_of(table)};
   int64_t first;
   if (cql__sim_replicas_of(sim, names[0], names[1], token, found, &old, &first) < 0 || !old)
-    return cql__sim_fail(sim, CQL_EINVAL, "%s.%s has no tablets", keyspace, table);
+    return cql__sim_mistake(sim, CQL_EINVAL, "%s.%s has no tablets", keyspace, table);
   cql__sim_tablet moved = {.last = old->last};
   for (const char *at = replicas + strspn(replicas, " "); *at && moved.count < 8;) {
     char *end;
     long node = strtol(at, &end, 10), shard = *end == ':' ? strtol(end + 1, &end, 10) : -1;
     if (shard < 0 || node < 0 || (size_t)node >= sim->node_count || (*end && *end != ' '))
-      return cql__sim_fail(sim, CQL_EVALUE, "\"%s\" is not \"node:shard node:shard\"", replicas);
+      return cql__sim_mistake(sim, CQL_EVALUE, "\"%s\" is not \"node:shard node:shard\"", replicas);
     moved.replicas[moved.count].node = (int32_t)node;
     moved.replicas[moved.count++].shard = (int32_t)shard;
     at = end + strspn(end, " ");

@@ -236,7 +236,7 @@ static cql__sim_rule *rule_at(cql_sim_t *sim, int id) {
     cql__sim_rule *rule = cql__container(l, cql__sim_rule, link);
     if (rule->id == id) return rule;
   }
-  cql__sim_fail(sim, CQL_EINVAL, "there is no rule %d", id);
+  cql__sim_mistake(sim, CQL_EINVAL, "there is no rule %d", id);
   return NULL;
 }
 
@@ -470,10 +470,10 @@ int cql_sim_rule_set(cql_sim_t *sim, int id, const char *name, const uint8_t *va
     if (strcmp(conditions[i].name, bare) == 0) error = add_condition(rule, i, negated, given);
   if (error == CQL_EUNSUPPORTED && !negated) error = set_action(sim, rule, name, given);
   if (error == CQL_EUNSUPPORTED)
-    return cql__sim_fail(sim, CQL_EOPTION, "rules have no part \"%.60s\"", name);
+    return cql__sim_mistake(sim, CQL_EOPTION, "rules have no part \"%.60s\"", name);
   if (error)
-    return cql__sim_fail(sim, error, "a rule's %.60s can't be \"%.*s\"", name,
-                         size > 60 ? 60 : (int)size, (const char *)value);
+    return cql__sim_mistake(sim, error, "a rule's %.60s can't be \"%.*s\"", name,
+                            size > 60 ? 60 : (int)size, (const char *)value);
   return 0;
 }
 
@@ -483,7 +483,7 @@ int cql_sim_rule_columns(cql_sim_t *sim, int id, const char *columns) {
   cql__store_result *rows = cql__store_columns(cql__sim_store(sim), (cql_slice_t){NULL, CQL_NULL},
                                                cql__sim_slice_of(columns));
   if (rows->kind == CQL_RESULT_ERROR) {
-    cql__sim_fail(sim, CQL_EVALUE, "%s", rows->message);
+    cql__sim_mistake(sim, CQL_EVALUE, "%s", rows->message);
     cql__store_result_free(rows);
     return CQL_EVALUE;
   }
@@ -496,19 +496,19 @@ int cql_sim_rule_columns(cql_sim_t *sim, int id, const char *columns) {
 int cql_sim_rule_row(cql_sim_t *sim, int id, const char *values) {
   cql__sim_rule *rule = rule_at(sim, id);
   if (!rule) return CQL_EINVAL;
-  if (!rule->rows) return cql__sim_fail(sim, CQL_EINVAL, "the rule has no columns yet");
+  if (!rule->rows) return cql__sim_mistake(sim, CQL_EINVAL, "the rule has no columns yet");
   int error = cql__store_columns_add(rule->rows, cql__sim_slice_of(values));
-  return error ? cql__sim_fail(sim, error, "%s", rule->rows->message) : 0;
+  return error ? cql__sim_mistake(sim, error, "%s", rule->rows->message) : 0;
 }
 
 int cql_sim_rule_row_encoded(cql_sim_t *sim, int id, const uint8_t *encoded, size_t size) {
   cql__sim_rule *rule = rule_at(sim, id);
   if (!rule) return CQL_EINVAL;
-  if (!rule->rows) return cql__sim_fail(sim, CQL_EINVAL, "the rule has no columns yet");
+  if (!rule->rows) return cql__sim_mistake(sim, CQL_EINVAL, "the rule has no columns yet");
   cql__cursor c = cql__cursor_of(encoded, size);
   for (uint32_t i = 0; i < rule->rows->column_count; i++) cql__read_bytes(&c);
   if (c.broken || cql__cursor_left(&c))
-    return cql__sim_fail(sim, CQL_EVALUE, "these are not %u values", rule->rows->column_count);
+    return cql__sim_mistake(sim, CQL_EVALUE, "these are not %u values", rule->rows->column_count);
   cql__sim_put(&rule->encoded, encoded, size);
   rule->encoded_rows++;
   return 0;

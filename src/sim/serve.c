@@ -206,7 +206,7 @@ static int open_listener(cql__sim_serving *serving, cql__sim_node *node, uint16_
   listener *l = cql__sim_alloc(sizeof *l);
   if (bind(fd, (struct sockaddr *)&at, size) || listen(fd, BACKLOG) ||
       uv_poll_init_socket(&serving->loop, &l->poll, fd)) {
-    cql__sim_fail(serving->sim, CQL_EIO, "%s: %s", node->text, strerror(errno));
+    cql__sim_mistake(serving->sim, CQL_EIO, "%s: %s", node->text, strerror(errno));
     close(fd);
     cql__sim_release(l);
     return CQL_EIO;
@@ -282,7 +282,7 @@ int cql_sim_serve(cql_sim_t *sim) {
   cql__sim_serving *serving = cql__sim_alloc(sizeof *serving);
   if (uv_loop_init(&serving->loop)) {
     cql__sim_release(serving);
-    return cql__sim_fail(sim, CQL_EIO, "no event loop: %s", strerror(errno));
+    return cql__sim_mistake(sim, CQL_EIO, "no event loop: %s", strerror(errno));
   }
   uv_timer_init(&serving->loop, &serving->wake);
   serving->sim = sim;
@@ -313,7 +313,7 @@ int cql_sim_serve_timeout(cql_sim_t *sim) {
 
 int cql_sim_serve_step(cql_sim_t *sim, int wait_ms) {
   cql__sim_serving *serving = sim->serving;
-  if (!serving) return cql__sim_fail(sim, CQL_EINVAL, "the world isn't served");
+  if (!serving) return cql__sim_mistake(sim, CQL_EINVAL, "the world isn't served");
   catch_up(serving);
   int error = follow(serving);
   int wait = cql_sim_serve_timeout(sim);

@@ -155,7 +155,7 @@ int cql_sim_run(cql_sim_t *sim, int64_t until_us) {
 }
 
 int cql_sim_pass(cql_sim_t *sim, int64_t us) {
-  if (us < 0) return cql__sim_fail(sim, CQL_EINVAL, "time goes on, not back");
+  if (us < 0) return cql__sim_mistake(sim, CQL_EINVAL, "time goes on, not back");
   int64_t until = sim->clock.now + us;
   while (advance(sim, until)) {
   }
@@ -236,7 +236,7 @@ int cql_sim_session_new(cql_sim_t *sim, const cql_config_t *config, cql_session_
   if (!error && (error = cql__session_start(host->session))) cql__session_free(host->session);
   if (error) {
     sim_free(&host->sockets.link, 0);
-    return cql__sim_fail(sim, error, "the session could not be made");
+    return cql__sim_mistake(sim, error, "the session could not be made");
   }
   *out = host->session;
   return 0;
@@ -244,19 +244,19 @@ int cql_sim_session_new(cql_sim_t *sim, const cql_config_t *config, cql_session_
 
 int cql_sim_session_place(cql_sim_t *sim, const cql_session_t *session) {
   const cql__sim_host *host = find_host(sim, session);
-  return host ? host->place : cql__sim_fail(sim, CQL_EINVAL, "a session of another world");
+  return host ? host->place : cql__sim_mistake(sim, CQL_EINVAL, "a session of another world");
 }
 
 int cql_sim_session_due(cql_sim_t *sim, cql_session_t *session) {
   cql__sim_host *host = find_host(sim, session);
-  if (!host) return cql__sim_fail(sim, CQL_EINVAL, "a session of another world");
+  if (!host) return cql__sim_mistake(sim, CQL_EINVAL, "a session of another world");
   host->wakes_at = wake_of(host);
   return is_due(host);
 }
 
 int cql_sim_session_stall(cql_sim_t *sim, cql_session_t *session, int64_t us) {
   cql__sim_host *host = find_host(sim, session);
-  if (!host || us < 0) return cql__sim_fail(sim, CQL_EINVAL, "a session of another world");
+  if (!host || us < 0) return cql__sim_mistake(sim, CQL_EINVAL, "a session of another world");
   host->stalled_until = sim->clock.now + us;
   return 0;
 }

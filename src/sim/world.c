@@ -5,7 +5,7 @@
 
 #include "sim/dispatch.h"
 
-int cql__sim_fail(cql_sim_t *sim, int error, const char *format, ...) {
+int cql__sim_mistake(cql_sim_t *sim, int error, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(sim->error, sizeof sim->error, format, arguments);
@@ -97,7 +97,7 @@ void cql_sim_free(cql_sim_t *sim) {
 
 cql__sim_node *cql__sim_node_at(cql_sim_t *sim, int node) {
   if (node >= 0 && (size_t)node < sim->node_count) return sim->nodes[node];
-  cql__sim_fail(sim, CQL_EINVAL, "there is no node %d", node);
+  cql__sim_mistake(sim, CQL_EINVAL, "there is no node %d", node);
   return NULL;
 }
 
@@ -109,7 +109,7 @@ int cql_sim_set(cql_sim_t *sim, int index, const char *name, const char *value) 
   int error = cql__sim_settings_set(&checked, name, value, &of_world, sim->error);
   if (error) return error;
   if (node && of_world)
-    return cql__sim_fail(sim, CQL_EOPTION, "%s is the world's: set it for all nodes", name);
+    return cql__sim_mistake(sim, CQL_EOPTION, "%s is the world's: set it for all nodes", name);
   if (node) {
     node->settings = checked;
     return 0;
@@ -161,7 +161,7 @@ int cql_sim_cql(cql_sim_t *sim, const char *text, size_t length) {
       cql__sim_store(sim), (cql_slice_t){(const uint8_t *)text, (int32_t)length}, &call);
   int error = 0;
   if (result->kind == CQL_RESULT_ERROR)
-    error = cql__sim_fail(sim, CQL_ESERVER, "%s", result->message);
+    error = cql__sim_mistake(sim, CQL_ESERVER, "%s", result->message);
   if (result->kind == CQL_RESULT_SCHEMA_CHANGE) cql__sim_schema_known(sim, &result->change);
   cql__store_result_free(result);
   return error;
@@ -178,8 +178,8 @@ static int is_taken(const cql_sim_t *sim, const cql__address *address) {
 static int read_address(cql_sim_t *sim, const char *text, cql__address *out) {
   uint16_t port = (uint16_t)sim->settings.port;
   if (cql__address_from_text(text, strlen(text), port, out))
-    return cql__sim_fail(sim, CQL_EVALUE, "\"%s\" is no IP address", text);
-  if (is_taken(sim, out)) return cql__sim_fail(sim, CQL_EVALUE, "%s is taken", text);
+    return cql__sim_mistake(sim, CQL_EVALUE, "\"%s\" is no IP address", text);
+  if (is_taken(sim, out)) return cql__sim_mistake(sim, CQL_EVALUE, "%s is taken", text);
   return 0;
 }
 
@@ -258,7 +258,7 @@ int cql_sim_heal(cql_sim_t *sim, int place, int other) {
 int cql_sim_stall(cql_sim_t *sim, int index, int64_t us) {
   cql__sim_node *node = cql__sim_node_at(sim, index);
   if (!node) return CQL_EINVAL;
-  if (us < 0) return cql__sim_fail(sim, CQL_EINVAL, "a time before now");
+  if (us < 0) return cql__sim_mistake(sim, CQL_EINVAL, "a time before now");
   node->stalled_until = sim->clock.now + us;
   cql__sim_trace_line(sim, "%s stalls for %lld us", node->text, (long long)us);
   cql__sim_network_kick(sim);
@@ -280,7 +280,7 @@ static cql__sim_client *client_at(cql_sim_t *sim, int node, int index, int id) {
       if (id >= 0 ? client->id == id : index-- == 0) return client;
     }
   }
-  cql__sim_fail(sim, CQL_EINVAL, "there is no such connection");
+  cql__sim_mistake(sim, CQL_EINVAL, "there is no such connection");
   return NULL;
 }
 

@@ -69,8 +69,8 @@ static inline int64_t cql__sim_draw(cql_sim_t *sim, const cql__sim_spread *sprea
 }
 cql__store *cql__sim_store(cql_sim_t *sim);
 /* What cql_sim_error() says, and `error`. */
-__attribute__((format(printf, 3, 4))) int cql__sim_fail(cql_sim_t *sim, int error,
-                                                        const char *format, ...);
+__attribute__((format(printf, 3, 4))) int cql__sim_mistake(cql_sim_t *sim, int error,
+                                                           const char *format, ...);
 /* NULL: there is none, and cql_sim_error() says so. */
 cql__sim_node *cql__sim_node_at(cql_sim_t *sim, int node);
 /* The value of a name in such a list; NULL: it isn't there. */
