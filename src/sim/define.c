@@ -10,7 +10,7 @@ typedef struct definer {
   cql__sim_keyspace *keyspace; /* that of the name, or NULL */
 } definer;
 
-#define INVALID(d, ...) cql__sim_fail((d)->out, CQL__SIM_INVALID, __VA_ARGS__)
+#define INVALID(d, ...) cql__store_fail((d)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 static const cql_slice_t none = {NULL, CQL_NULL};
 
@@ -28,12 +28,12 @@ static void changed(definer *d, const char *change, const char *target, cql_slic
 static void already_exists(definer *d, cql_slice_t table) {
   if (d->query->if_not_exists) return;
   if (table.length < 0)
-    cql__sim_fail(d->out, CQL__SIM_ALREADY_EXISTS, "Cannot add existing keyspace \"%.*s\"",
-                  CQL__SIM_SHOW(d->keyspace_name));
+    cql__store_fail(d->out, CQL__SIM_ALREADY_EXISTS, "Cannot add existing keyspace \"%.*s\"",
+                    CQL__SIM_SHOW(d->keyspace_name));
   else
-    cql__sim_fail(d->out, CQL__SIM_ALREADY_EXISTS,
-                  "Cannot add already existing table \"%.*s\" to keyspace \"%.*s\"",
-                  CQL__SIM_SHOW(table), CQL__SIM_SHOW(d->keyspace_name));
+    cql__store_fail(d->out, CQL__SIM_ALREADY_EXISTS,
+                    "Cannot add already existing table \"%.*s\" to keyspace \"%.*s\"",
+                    CQL__SIM_SHOW(table), CQL__SIM_SHOW(d->keyspace_name));
   d->out->seen.keyspace = cql__sim_keep(&d->out->region, d->keyspace_name);
   d->out->seen.table =
       table.length < 0 ? (cql_slice_t){NULL, 0} : cql__sim_keep(&d->out->region, table);
@@ -82,22 +82,22 @@ static int check_strategy(definer *d, const replication *r) {
                                       "EverywhereStrategy"};
   cql__sim_result *out = d->out;
   if (r->strategy.length < 0)
-    return cql__sim_fail(out, CQL__SIM_CONFIG_ERROR, "Missing replication strategy class");
+    return cql__store_fail(out, CQL__SIM_CONFIG_ERROR, "Missing replication strategy class");
   size_t i = 0, count = sizeof known / sizeof *known;
   while (i < count && !cql__slice_is(r->strategy, known[i])) i++;
   if (i == count)
-    return cql__sim_fail(out, CQL__SIM_CONFIG_ERROR,
-                         "Unable to find replication strategy class "
-                         "'org.apache.cassandra.locator.%.*s'",
-                         CQL__SIM_SHOW(r->strategy));
+    return cql__store_fail(out, CQL__SIM_CONFIG_ERROR,
+                           "Unable to find replication strategy class "
+                           "'org.apache.cassandra.locator.%.*s'",
+                           CQL__SIM_SHOW(r->strategy));
   if (i == 0 && (r->count != 1 || !cql__slice_is(r->options[0], "replication_factor")))
-    return cql__sim_fail(out, CQL__SIM_CONFIG_ERROR,
-                         "SimpleStrategy requires a replication_factor strategy option.");
+    return cql__store_fail(out, CQL__SIM_CONFIG_ERROR,
+                           "SimpleStrategy requires a replication_factor strategy option.");
   for (i = 0; i < r->count; i++) {
     cql_slice_t value = r->values[i];
     if (value.length < 1 || value.data[0] < '0' || value.data[0] > '9')
-      return cql__sim_fail(out, CQL__SIM_CONFIG_ERROR, "Replication factor must be numeric: %.*s",
-                           CQL__SIM_SHOW(value));
+      return cql__store_fail(out, CQL__SIM_CONFIG_ERROR, "Replication factor must be numeric: %.*s",
+                             CQL__SIM_SHOW(value));
   }
   return 0;
 }
@@ -106,8 +106,8 @@ static int check_strategy(definer *d, const replication *r) {
 static int read_replication(definer *d, const cql__sim_term *map, replication *r) {
   uint32_t count = 0;
   if (map->kind != CQL__SIM_TERM_MAP)
-    return cql__sim_fail(d->out, CQL__SIM_SYNTAX_ERROR,
-                         "Invalid value for property 'replication'. It should be a map.");
+    return cql__store_fail(d->out, CQL__SIM_SYNTAX_ERROR,
+                           "Invalid value for property 'replication'. It should be a map.");
   for (const cql__sim_term *item = map->items; item; item = item->next) count++;
   *r = (replication){none, 0, cql__sim_region_take(&d->schema->region, count * sizeof *r->options),
                      cql__sim_region_take(&d->schema->region, count * sizeof *r->values),
@@ -115,8 +115,8 @@ static int read_replication(definer *d, const cql__sim_term *map, replication *r
   for (const cql__sim_term *item = map->items; item; item = item->next->next) {
     const cql__sim_term *value = item->next;
     if (item->text.length < 0 || value->text.length < 0)
-      return cql__sim_fail(d->out, CQL__SIM_SYNTAX_ERROR,
-                           "Invalid value for property 'replication'. It should be a map.");
+      return cql__store_fail(d->out, CQL__SIM_SYNTAX_ERROR,
+                             "Invalid value for property 'replication'. It should be a map.");
     if (cql__slice_is(item->text, "class"))
       r->strategy = cql__sim_keep(&d->schema->region, without_package(value->text));
     else
@@ -154,8 +154,8 @@ static int alter_options(definer *d, cql__sim_keyspace *keyspace) {
     } else if (cql__slice_is(option->name, "tablets") && d->store->scylla) {
       keyspace->tablets = read_tablets(option->value);
     } else {
-      return cql__sim_fail(d->out, CQL__SIM_SYNTAX_ERROR, "Unknown property '%.*s'",
-                           CQL__SIM_SHOW(option->name));
+      return cql__store_fail(d->out, CQL__SIM_SYNTAX_ERROR, "Unknown property '%.*s'",
+                             CQL__SIM_SHOW(option->name));
     }
   }
   return 0;
@@ -169,8 +169,8 @@ static void create_keyspace(definer *d) {
   cql__sim_keyspace *keyspace = cql__sim_keyspace_new(d->schema, d->keyspace_name);
   int error = alter_options(d, keyspace);
   if (!error && !keyspace->strategy.length)
-    error = cql__sim_fail(d->out, CQL__SIM_CONFIG_ERROR,
-                          "Missing mandatory replication strategy class");
+    error = cql__store_fail(d->out, CQL__SIM_CONFIG_ERROR,
+                            "Missing mandatory replication strategy class");
   if (error)
     cql__sim_keyspace_free(keyspace);
   else
@@ -196,7 +196,7 @@ static int read_type(definer *d, const cql__sim_definition *definition, cql_type
   int error = cql__sim_type_parse(&source, definition->type, type, &canonical, &why);
   *text = cql__sim_keep(&d->out->region, cql__sim_slice(&canonical));
   cql__sim_buffer_free(&canonical);
-  if (error) return cql__sim_fail_with(d->out, CQL__SIM_INVALID, &why);
+  if (error) return cql__store_fail_with(d->out, CQL__SIM_INVALID, &why);
   cql__sim_buffer_free(&why);
   return 0;
 }
@@ -587,7 +587,7 @@ void cql__sim_define(cql__store *store, const cql__sim_statement *query, cql_sli
   d.keyspace = cql__sim_find_keyspace(&store->schema, name);
   out->seen.kind = CQL_RESULT_VOID;
   if (d.keyspace && d.keyspace->is_system) {
-    cql__sim_fail(out, 0x2100, "%.*s keyspace is not user-modifiable.", CQL__SIM_SHOW(name));
+    cql__store_fail(out, 0x2100, "%.*s keyspace is not user-modifiable.", CQL__SIM_SHOW(name));
     return;
   }
   if (!d.keyspace && !definitions[query->kind].makes) {

@@ -30,10 +30,10 @@ typedef struct cql__sim_result {
 
 cql__sim_result *cql__sim_result_new(void);
 /* Makes it an error; CQL_EVALUE. The first error stands. */
-__attribute__((format(printf, 3, 4))) int cql__sim_fail(cql__sim_result *out, int code,
-                                                        const char *format, ...);
+__attribute__((format(printf, 3, 4))) int cql__store_fail(cql__sim_result *out, int code,
+                                                          const char *format, ...);
 /* The same with a message that is freed. */
-int cql__sim_fail_with(cql__sim_result *out, int code, cql__sim_buffer *why);
+int cql__store_fail_with(cql__sim_result *out, int code, cql__sim_buffer *why);
 /* Makes it rows of these columns. */
 void cql__sim_rows_begin(cql__sim_result *out, const cql_column_t *columns, uint32_t count);
 void cql__sim_rows_end(cql__sim_result *out);

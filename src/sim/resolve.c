@@ -11,7 +11,7 @@ typedef struct resolver {
   cql_column_t *binds;
 } resolver;
 
-#define INVALID(r, ...) cql__sim_fail((r)->out, CQL__SIM_INVALID, __VA_ARGS__)
+#define INVALID(r, ...) cql__store_fail((r)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 static const cql_type_t int_type = {.kind = CQL_INT}, bigint_type = {.kind = CQL_BIGINT};
 static const cql_slice_t none = {NULL, CQL_NULL};
@@ -176,7 +176,7 @@ static int resolve_relations(resolver *r, const cql__sim_relation *relations,
     restriction->type = &bigint_type;
     if (at->op == CQL__SIM_IN && at->value->kind != CQL__SIM_TERM_MARKER &&
         at->value->kind != CQL__SIM_TERM_TUPLE)
-      return cql__sim_fail(r->out, CQL__SIM_SYNTAX_ERROR, "IN needs values in parentheses");
+      return cql__store_fail(r->out, CQL__SIM_SYNTAX_ERROR, "IN needs values in parentheses");
     if (at->of_token) {
       out->has_token = 1;
     } else {
@@ -293,7 +293,7 @@ static int missing(resolver *r, int kind, const cql__sim_restriction *const *kno
   cql__sim_print(&why, kind == CQL__SIM_CLUSTERING ? "Some clustering keys are missing: "
                                                    : "Some partition key parts are missing: ");
   put_missing(&why, r->plan->table, kind, known, count);
-  return cql__sim_fail_with(r->out, CQL__SIM_INVALID, &why);
+  return cql__store_fail_with(r->out, CQL__SIM_INVALID, &why);
 }
 
 /* ---- SELECT ---- */
@@ -605,7 +605,7 @@ static int resolve_update(resolver *r) {
       return INVALID(r, "PRIMARY KEY column '%.*s' cannot have IF conditions",
                      CQL__SIM_SHOW(r->plan->conditions.all[i].column->name));
   if (deletes && query->ttl)
-    return cql__sim_fail(r->out, CQL__SIM_SYNTAX_ERROR, "DELETE takes no TTL");
+    return cql__store_fail(r->out, CQL__SIM_SYNTAX_ERROR, "DELETE takes no TTL");
   return 0;
 }
 
@@ -644,8 +644,8 @@ static int resolve_one(resolver *r, const cql__sim_statement *query) {
   if (!r->plan->table) return CQL_EVALUE;
   if (query->kind == CQL__SIM_SELECT) return resolve_select(r);
   if (r->plan->table->keyspace->is_system)
-    return cql__sim_fail(r->out, 0x2100, "%.*s keyspace is not user-modifiable.",
-                         CQL__SIM_SHOW(r->plan->table->keyspace->name));
+    return cql__store_fail(r->out, 0x2100, "%.*s keyspace is not user-modifiable.",
+                           CQL__SIM_SHOW(r->plan->table->keyspace->name));
   int error = query->kind == CQL__SIM_INSERT ? resolve_insert(r) : resolve_update(r);
   return error ? error : check_conditional(r);
 }

@@ -5,7 +5,7 @@
 
 enum { COMBINATIONS_MAX = 65536 };
 
-#define INVALID(run, ...) cql__sim_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
+#define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 /* ---- values ---- */
 
@@ -16,7 +16,7 @@ int cql__sim_evaluate(cql__sim_run *run, const cql_type_t *type, const cql__sim_
   run->values.why = &why;
   int error = cql__sim_value(&run->values, type, term, out);
   run->values.why = NULL;
-  if (error) return cql__sim_fail_with(run->out, CQL__SIM_INVALID, &why);
+  if (error) return cql__store_fail_with(run->out, CQL__SIM_INVALID, &why);
   cql__sim_buffer_free(&why);
   return 0;
 }

@@ -3,7 +3,7 @@
 
 #include "cluster/partitioner.h"
 
-#define INVALID(run, ...) cql__sim_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
+#define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 enum { STATE_VERSION = 1 };
 
@@ -72,7 +72,7 @@ static int read_state(scan *s, place *at) {
     }
   }
   if (good && !c.broken && c.next == c.end) return 0;
-  return cql__sim_fail(s->run->out, 0x000A, "Invalid value for the paging state");
+  return cql__store_fail(s->run->out, 0x000A, "Invalid value for the paging state");
 }
 
 static void write_state(scan *s, const cql__sim_partition *partition, const cql__sim_row *row) {

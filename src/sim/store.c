@@ -24,7 +24,7 @@ void cql__store_result_free(cql__store_result *result) {
   cql__sim_release(out);
 }
 
-int cql__sim_fail_with(cql__sim_result *out, int code, cql__sim_buffer *why) {
+int cql__store_fail_with(cql__sim_result *out, int code, cql__sim_buffer *why) {
   if (out->seen.kind != CQL_RESULT_ERROR) {
     out->seen.kind = CQL_RESULT_ERROR;
     out->seen.error_code = code;
@@ -34,7 +34,7 @@ int cql__sim_fail_with(cql__sim_result *out, int code, cql__sim_buffer *why) {
   return CQL_EVALUE;
 }
 
-int cql__sim_fail(cql__sim_result *out, int code, const char *format, ...) {
+int cql__store_fail(cql__sim_result *out, int code, const char *format, ...) {
   char text[512];
   cql__sim_buffer why = {0};
   va_list arguments;
@@ -42,7 +42,7 @@ int cql__sim_fail(cql__sim_result *out, int code, const char *format, ...) {
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
   cql__sim_print(&why, "%s", text);
-  return cql__sim_fail_with(out, code, &why);
+  return cql__store_fail_with(out, code, &why);
 }
 
 void cql__sim_rows_begin(cql__sim_result *out, const cql_column_t *columns, uint32_t count) {
@@ -100,7 +100,7 @@ static int parse(cql__statement *statement, cql__sim_result *out) {
   cql__sim_buffer why = {0};
   statement->query = cql__sim_parse(&statement->region, statement->text.data,
                                     (size_t)statement->text.length, &why);
-  if (!statement->query) return cql__sim_fail_with(out, CQL__SIM_SYNTAX_ERROR, &why);
+  if (!statement->query) return cql__store_fail_with(out, CQL__SIM_SYNTAX_ERROR, &why);
   cql__sim_buffer_free(&why);
   return 0;
 }
@@ -156,9 +156,9 @@ static int order_values(cql__sim_run *run, const cql__store_call *call, const cq
                         uint32_t count) {
   const cql__statement_shape *shape = run->shape;
   if (count != shape->bind_count)
-    return cql__sim_fail(run->out, CQL__SIM_INVALID,
-                         "there were %u markers(?) in CQL but %u bound variables",
-                         shape->bind_count, count);
+    return cql__store_fail(run->out, CQL__SIM_INVALID,
+                           "there were %u markers(?) in CQL but %u bound variables",
+                           shape->bind_count, count);
   run->values.values = values;
   run->values.count = count;
   if (!call->names) return 0;
@@ -167,8 +167,8 @@ static int order_values(cql__sim_run *run, const cql__store_call *call, const cq
     uint32_t at = 0;
     while (at < count && !cql__sim_same(call->names[at], shape->binds[i].name)) at++;
     if (at == count)
-      return cql__sim_fail(run->out, CQL__SIM_INVALID, "There is no value for the marker %.*s",
-                           CQL__SIM_SHOW(shape->binds[i].name));
+      return cql__store_fail(run->out, CQL__SIM_INVALID, "There is no value for the marker %.*s",
+                             CQL__SIM_SHOW(shape->binds[i].name));
     ordered[i] = values[at];
   }
   run->values.values = ordered;
@@ -217,7 +217,7 @@ static void write_batch(cql__sim_run *run, const cql__statement *statement) {
     cql_slice_t value;
     if (cql__sim_evaluate(run, &type, term, cql__sim_slice_of("timestamp"), &value)) return;
     if (value.length != 8) {
-      cql__sim_fail(run->out, CQL__SIM_INVALID, "Invalid null value of timestamp");
+      cql__store_fail(run->out, CQL__SIM_INVALID, "Invalid null value of timestamp");
       return;
     }
     timestamp = (int64_t)cql__get_u64(value.data);
@@ -228,8 +228,8 @@ static void write_batch(cql__sim_run *run, const cql__statement *statement) {
 static void use(cql__sim_run *run, const cql__statement *statement) {
   cql_slice_t name = statement->query->keyspace;
   if (!cql__sim_find_keyspace(&run->store->schema, name)) {
-    cql__sim_fail(run->out, CQL__SIM_INVALID, "Keyspace '%.*s' does not exist",
-                  CQL__SIM_SHOW(name));
+    cql__store_fail(run->out, CQL__SIM_INVALID, "Keyspace '%.*s' does not exist",
+                    CQL__SIM_SHOW(name));
     return;
   }
   run->out->seen.kind = CQL_RESULT_KEYSPACE;
@@ -238,8 +238,8 @@ static void use(cql__sim_run *run, const cql__statement *statement) {
 
 /* What is known to be CQL and isn't simulated. */
 static void refuse(cql__sim_result *out) {
-  cql__sim_fail(out, CQL__SIM_INVALID,
-                "This kind of statement is not simulated: prime an answer for it");
+  cql__store_fail(out, CQL__SIM_INVALID,
+                  "This kind of statement is not simulated: prime an answer for it");
 }
 
 static void execute(cql__sim_run *run, cql__statement *statement) {
@@ -279,16 +279,16 @@ cql__store_result *cql__store_query(cql__store *store, cql_slice_t text,
 
 static int check_batch(int type, const cql__statement *statement, cql__sim_result *out) {
   if (statement->shape.kind != CQL__STATEMENT_WRITE || statement->query->kind == CQL__SIM_BATCH)
-    return cql__sim_fail(out, CQL__SIM_INVALID,
-                         "Invalid statement in batch: only UPDATE, INSERT "
-                         "and DELETE statements are allowed.");
+    return cql__store_fail(out, CQL__SIM_INVALID,
+                           "Invalid statement in batch: only UPDATE, INSERT "
+                           "and DELETE statements are allowed.");
   if (statement->shape.counter == (type == CQL_COUNTER_BATCH)) return 0;
-  return cql__sim_fail(out, CQL__SIM_INVALID,
-                       type == CQL_COUNTER_BATCH
-                           ? "Cannot include non-counter statement in a counter batch"
-                       : type == CQL_LOGGED ? "Cannot include a counter statement in a logged batch"
-                                            : "Counter and non-counter mutations cannot exist in "
-                                              "the same batch");
+  return cql__store_fail(
+      out, CQL__SIM_INVALID,
+      type == CQL_COUNTER_BATCH ? "Cannot include non-counter statement in a counter batch"
+      : type == CQL_LOGGED      ? "Cannot include a counter statement in a logged batch"
+                                : "Counter and non-counter mutations cannot exist in "
+                                  "the same batch");
 }
 
 cql__store_result *cql__store_batch(cql__store *store, int type, const cql__store_item *items,
@@ -379,7 +379,7 @@ cql__store_result *cql__store_columns(cql__store *store, cql_slice_t keyspace, c
     error = read_column(&source, next_part(&text), &columns[used++], &why);
   } while (!error && text.length > 0);
   if (error) {
-    cql__sim_fail_with(out, CQL__SIM_INVALID, &why);
+    cql__store_fail_with(out, CQL__SIM_INVALID, &why);
     return &out->seen;
   }
   cql__sim_buffer_free(&why);

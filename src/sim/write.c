@@ -3,7 +3,7 @@
  * whole or not at all. */
 #include "sim/run.h"
 
-#define INVALID(run, ...) cql__sim_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
+#define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 enum { TTL_MAX = 630720000 };
 
@@ -505,7 +505,7 @@ void cql__sim_write(cql__sim_change *changes, uint32_t count, const int64_t *tim
     if (go_through(&changes[i], timestamp, 0, INT64_MIN)) return;
   }
   if (conditional && timestamp) {
-    cql__sim_fail(out, CQL__SIM_INVALID, "Cannot provide custom timestamp for conditional BATCH");
+    cql__store_fail(out, CQL__SIM_INVALID, "Cannot provide custom timestamp for conditional BATCH");
     return;
   }
   if (conditional) {
