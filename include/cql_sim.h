@@ -137,7 +137,7 @@ typedef struct cql_sim_counters_s {
 
 /* ---- the world ---- */
 
-/* An empty world. NULL: no memory. */
+/* An empty world. */
 CQL_API cql_sim_t *cql_sim_new(uint64_t seed);
 /* After its sessions have been freed. */
 CQL_API void cql_sim_free(cql_sim_t *sim);
@@ -306,6 +306,8 @@ CQL_API int cql_sim_serve_timeout(cql_sim_t *sim);
 /* Waits at most `wait_ms` (-1: until something happens, or an alarm is due), then lets happen what
  * is due. */
 CQL_API int cql_sim_serve_step(cql_sim_t *sim, int wait_ms);
+/* Closes listeners and connections; the clock stands still again. */
+CQL_API int cql_sim_serve_stop(cql_sim_t *sim);
 
 #ifndef CQL_CDEF
 #ifdef __cplusplus

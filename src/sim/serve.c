@@ -328,12 +328,21 @@ int cql_sim_serve_step(cql_sim_t *sim, int wait_ms) {
   return error;
 }
 
+int cql_sim_serve_stop(cql_sim_t *sim) {
+  cql__sim_serving_free(sim->serving);
+  sim->serving = NULL;
+  return 0;
+}
+
 void cql__sim_serving_free(cql__sim_serving *serving) {
   if (!serving) return;
   while (!cql__list_empty(&serving->listeners))
     close_listener(cql__container(serving->listeners.next, listener, link));
-  while (!cql__list_empty(&serving->callers))
-    hang_up(cql__container(serving->callers.next, caller, link), 0);
+  while (!cql__list_empty(&serving->callers)) {
+    caller *c = cql__container(serving->callers.next, caller, link);
+    if (c->client) cql__sim_client_closed(c->client);
+    hang_up(c, 0);
+  }
   uv_close((uv_handle_t *)&serving->wake, NULL);
   while (uv_run(&serving->loop, UV_RUN_DEFAULT)) {
   }

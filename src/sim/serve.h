@@ -8,7 +8,7 @@
 
 typedef struct cql__sim_serving cql__sim_serving;
 
-/* After the nodes' clients have been ended. NULL is nothing. */
+/* NULL is nothing. */
 void cql__sim_serving_free(cql__sim_serving *serving);
 
 #endif

@@ -74,8 +74,8 @@ static void free_named(cql__sim_named *list, size_t count) {
 
 void cql_sim_free(cql_sim_t *sim) {
   if (!sim) return;
-  for (size_t i = 0; i < sim->node_count; i++) cql__sim_wires_end(sim->nodes[i], CQL_SIM_HALF_OPEN);
   cql__sim_serving_free(sim->serving);
+  for (size_t i = 0; i < sim->node_count; i++) cql__sim_wires_end(sim->nodes[i], CQL_SIM_HALF_OPEN);
   cql__sim_wires_free(sim);
   cql__sim_rules_free(sim);
   for (size_t i = 0; i < sim->node_count; i++) cql__sim_node_free(sim->nodes[i]);

@@ -162,4 +162,5 @@ typedef struct cql_sim_counters_s {
  int cql_sim_serve_fd(const cql_sim_t *sim);
  int cql_sim_serve_timeout(cql_sim_t *sim);
  int cql_sim_serve_step(cql_sim_t *sim, int wait_ms);
+ int cql_sim_serve_stop(cql_sim_t *sim);
 ]==]
