@@ -19,7 +19,7 @@ local bytes, text = ffi.new "uint8_t[16]", ffi.new "char[37]"
 -- From the operating system each time: uuids are keys, and what was kept would be used once more by
 -- a forked child. Not more than 256 bytes, which come at once.
 local function fill_randomly(out, size)
-  if ffi.C.cql_lua_getrandom(out, size, 0) ~= size then error "no random bytes: getrandom failed" end
+  if ffi.C.cql_lua_getrandom(out, size, 0) ~= size then error "getrandom gave no bytes" end
 end
 
 local function finish(version)
