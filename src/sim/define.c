@@ -587,7 +587,8 @@ void cql__sim_define(cql__store *store, const cql__sim_statement *query, cql_sli
   d.keyspace = cql__sim_find_keyspace(&store->schema, name);
   out->seen.kind = CQL_RESULT_VOID;
   if (d.keyspace && d.keyspace->is_system) {
-    cql__store_fail(out, 0x2100, "%.*s keyspace is not user-modifiable.", CQL__SIM_SHOW(name));
+    cql__store_fail(out, CQL__SIM_UNAUTHORIZED, "%.*s keyspace is not user-modifiable.",
+                    CQL__SIM_SHOW(name));
     return;
   }
   if (!d.keyspace && !definitions[query->kind].makes) {

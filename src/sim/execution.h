@@ -11,6 +11,7 @@
 /* Codes of [spec 9] that the store answers with. */
 enum {
   CQL__SIM_SYNTAX_ERROR = 0x2000,
+  CQL__SIM_UNAUTHORIZED = 0x2100,
   CQL__SIM_INVALID = 0x2200,
   CQL__SIM_CONFIG_ERROR = 0x2300,
   CQL__SIM_ALREADY_EXISTS = 0x2400

@@ -20,10 +20,10 @@ static int skip_blanks(cql__sim_lexer *l) {
     } else if ((c == '-' && peek(l, 1) == '-') || (c == '/' && peek(l, 1) == '/')) {
       while (left(l) && *l->next != '\n') l->next++;
     } else if (c == '/' && peek(l, 1) == '*') {
-      l->next += 2;
-      while (left(l) && !(*l->next == '*' && peek(l, 1) == '/')) l->next++;
-      if (!left(l)) return 0;
-      l->next += 2;
+      size_t at = 2;
+      while (at < left(l) && !(l->next[at] == '*' && peek(l, at + 1) == '/')) at++;
+      if (at >= left(l)) return 0;
+      l->next += at + 2;
     } else {
       break;
     }

@@ -638,14 +638,19 @@ static int check_conditional(resolver *r) {
 
 /* ---- statements ---- */
 
+static int refuse_system(resolver *r) {
+  const cql__sim_keyspace *keyspace = r->plan->table->keyspace;
+  if (!keyspace->is_system) return 0;
+  return cql__store_fail(r->out, CQL__SIM_UNAUTHORIZED, "%.*s keyspace is not user-modifiable.",
+                         CQL__SIM_SHOW(keyspace->name));
+}
+
 static int resolve_one(resolver *r, const cql__sim_statement *query) {
   r->plan->query = query;
   r->plan->table = find_table(r, query);
   if (!r->plan->table) return CQL_EVALUE;
   if (query->kind == CQL__SIM_SELECT) return resolve_select(r);
-  if (r->plan->table->keyspace->is_system)
-    return cql__store_fail(r->out, 0x2100, "%.*s keyspace is not user-modifiable.",
-                           CQL__SIM_SHOW(r->plan->table->keyspace->name));
+  if (refuse_system(r)) return CQL_EVALUE;
   int error = query->kind == CQL__SIM_INSERT ? resolve_insert(r) : resolve_update(r);
   return error ? error : check_conditional(r);
 }
@@ -716,7 +721,7 @@ static int resolve_all(resolver *r, const cql__sim_statement *query) {
     r->plan->query = query;
     if (shape->kind == CQL__STATEMENT_TRUNCATE) {
       r->plan->table = find_table(r, query);
-      if (!r->plan->table) return CQL_EVALUE;
+      if (!r->plan->table || refuse_system(r)) return CQL_EVALUE;
     } else if (resolve_one(r, query)) {
       return CQL_EVALUE;
     }

@@ -260,6 +260,7 @@ static void say_table(cql__sim_buffer *b, const cql__sim_table *table) {
   cql__sim_put(b, table->id, 16);
   say_slice(b, table->comment);
   cql__sim_put_u32(b, (uint32_t)table->default_ttl);
+  cql__sim_put_u32(b, table->slot_count); /* dropped columns count, too */
   for (uint32_t i = 0; i < table->column_count; i++) {
     say_slice(b, table->columns[i].name);
     say_slice(b, table->columns[i].type_text);

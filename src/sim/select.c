@@ -2,6 +2,7 @@
 #include "sim/run.h"
 
 #include "cluster/partitioner.h"
+#include "wire/proto.h"
 
 #define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
@@ -72,7 +73,7 @@ static int read_state(scan *s, place *at) {
     }
   }
   if (good && !c.broken && c.next == c.end) return 0;
-  return cql__store_fail(s->run->out, 0x000A, "Invalid value for the paging state");
+  return cql__store_fail(s->run->out, CQL__ERROR_PROTOCOL, "Invalid value for the paging state");
 }
 
 static void write_state(scan *s, const cql__sim_partition *partition, const cql__sim_row *row) {
