@@ -40,8 +40,11 @@ local LOCATION = [[
 
 local function quoted(server)
   local parts = {}
-  for name, value in pairs(server:options { keyspace = KEYSPACE, name = "spec" }) do
-    parts[#parts + 1] = ("%s = %q"):format(name, value)
+  for name, value in pairs(server:options {
+    keyspace = KEYSPACE, name = "spec", request_timeout_ms = 60000, connect_timeout_ms = 30000,
+  }) do
+    parts[#parts + 1] = ("%s = %s"):format(name,
+      type(value) == "string" and ("%q"):format(value) or tostring(value))
   end
   return "return { " .. table.concat(parts, ", ") .. " }"
 end

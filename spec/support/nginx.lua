@@ -21,7 +21,7 @@ local C = ffi.C
 local AF_UNIX, SOCK_STREAM, CLOEXEC = 1, 1, 0x80000
 local POLLIN, EAGAIN, MSG_NOSIGNAL = 1, 11, 0x4000
 local MODULES = "/usr/lib/nginx/modules/"
-local LIMIT = 2000 -- times 10 ms: what hasn't happened by then never will
+local LIMIT = 6000 -- times 10 ms: what hasn't happened by then never will
 
 local nginx = {}
 
