@@ -153,7 +153,7 @@ describe("instructions", function()
   if not has "valgrind" then
     it("are few", function() pending "valgrind is not installed" end)
     return
-  elseif not exists(library) or newer(library) then
+  elseif not exists(library) or newer(release .. "/build.log") then
     it("are few", function() pending "build/release is older than src: ./dev build release" end)
     return
   end
