@@ -1,5 +1,5 @@
--- The simulator, served on sockets, is judged by other people's drivers: what they see of the cluster
--- is what was scripted. Their packages are installed once, into build/drivers.
+-- The simulator, served on sockets, is judged by other people's drivers: what they see of the
+-- cluster is what was scripted. Their packages are installed once, into build/drivers.
 local ffi = require "ffi"
 local sim = require "cql.sim"
 
@@ -33,7 +33,8 @@ local function serve(world, command, on)
   local log = os.tmpname()
   assert(C.cql_sim_serve(world.handle) == 0, ffi.string(C.cql_sim_error(world.handle)))
   os.execute(("( timeout 120 %s >%s 2>&1; echo ended >>%s ) &"):format(command, log, log))
-  local said, text, seen = {}, "", 0
+  local said, seen = {}, 0
+  local text
   repeat
     C.cql_sim_serve_step(world.handle, 20)
     local file = assert(io.open(log))
@@ -56,7 +57,8 @@ end
 local PROGRAM = "spec/support/driver_python.py"
 
 describe("served on sockets, the simulator is accepted by", function()
-  for _, case in ipairs { { 3, "none" }, { 4, "none" }, { 4, "lz4" }, { 5, "none" }, { 5, "lz4" } } do
+  local cases = { { 3, "none" }, { 4, "none" }, { 4, "lz4" }, { 5, "none" }, { 5, "lz4" } }
+  for _, case in ipairs(cases) do
     it(("the Python driver for Cassandra, v%d, compression %s"):format(case[1], case[2]), function()
       local python = python_with "cassandra-driver"
       if not python then return pending "its package can't be installed here" end

@@ -209,7 +209,9 @@ static void evict(cql__sim_node *node, const cql_schema_change_t *change) {
   }
 }
 
+/* A change that is on its way to a node. */
 typedef struct news {
+  cql__list link; /* in sim->news */
   cql__sim_timer timer;
   cql__sim_node *node;
   uint8_t version[16];
@@ -221,11 +223,21 @@ static void learn(cql__sim_node *node, const uint8_t *version, cql_slice_t body)
   if (runs(node)) cql__sim_node_tell(node, 4, body);
 }
 
+static void free_news(news *n) {
+  cql__sim_timer_cancel(&n->node->sim->clock, &n->timer);
+  cql__list_remove(&n->link);
+  cql__sim_buffer_free(&n->body);
+  cql__sim_release(n);
+}
+
 static void on_schema(cql__sim_timer *timer) {
   news *n = cql__container(timer, news, timer);
   learn(n->node, n->version, cql__sim_slice(&n->body));
-  cql__sim_buffer_free(&n->body);
-  cql__sim_release(n);
+  free_news(n);
+}
+
+void cql__sim_news_free(cql_sim_t *sim) {
+  while (!cql__list_empty(&sim->news)) free_news(cql__container(sim->news.next, news, link));
 }
 
 /* Drops what depended on it, and gives the EVENT's body. */
@@ -261,6 +273,7 @@ void cql__sim_schema_changed(cql__sim_node *node, const cql_schema_change_t *cha
     }
     news *n = cql__sim_alloc(sizeof *n);
     n->timer.fire = on_schema;
+    cql__list_append(&sim->news, &n->link);
     n->node = other;
     memcpy(n->version, version, 16);
     cql__sim_put(&n->body, cql__sim_bytes(&body), cql__sim_size(&body));

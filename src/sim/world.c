@@ -51,6 +51,7 @@ cql_sim_t *cql_sim_new(uint64_t seed) {
   cql__list_init(&sim->alarms);
   cql__list_init(&sim->alarms_due);
   cql__list_init(&sim->events);
+  cql__list_init(&sim->news);
   sim->next_place = CQL_SIM_CLIENTS - 1;
   return sim;
 }
@@ -78,10 +79,11 @@ void cql_sim_free(cql_sim_t *sim) {
   for (size_t i = 0; i < sim->node_count; i++) cql__sim_wires_end(sim->nodes[i], CQL_SIM_HALF_OPEN);
   cql__sim_wires_free(sim);
   cql__sim_rules_free(sim);
-  for (size_t i = 0; i < sim->node_count; i++) cql__sim_node_free(sim->nodes[i]);
-  cql__sim_release(sim->nodes);
   cql__sim_alarms_free(sim);
   cql__sim_events_free(sim);
+  cql__sim_news_free(sim);
+  for (size_t i = 0; i < sim->node_count; i++) cql__sim_node_free(sim->nodes[i]);
+  cql__sim_release(sim->nodes);
   cql__sim_clock_free(&sim->clock);
   if (sim->store) cql__store_free(sim->store);
   cql__sim_ring_free(&sim->ring);

@@ -52,6 +52,7 @@ struct cql_sim_s {
   cql__sim_journal journal;
   cql__list alarms, alarms_due;
   cql__list events;   /* of cql__sim_later() */
+  cql__list news;     /* of the schema; see node.c */
   cql__system system; /* of the last that asked */
   cql__system_node *peers;
   cql__sim_serving *serving; /* NULL: on the virtual network alone */
@@ -88,6 +89,7 @@ void cql__sim_later(cql_sim_t *sim, int64_t in_us, void (*happen)(cql_sim_t *sim
                     int32_t a, int32_t b, int32_t c, int32_t d);
 void cql__sim_events_free(cql_sim_t *sim);
 void cql__sim_alarms_free(cql_sim_t *sim);
+void cql__sim_news_free(cql_sim_t *sim);
 /* Random, of version 4. */
 void cql__sim_uuid(cql_sim_t *sim, uint8_t out[16]);
 

@@ -65,7 +65,10 @@ Node.decommission = method "decommission"
 Node.move = method "move"
 --- It forgets its prepared statements, or the one of this text.
 ---@param text string?
-Node.forget = method "forget"
+function Node:forget(text)
+  check(self.world, C.cql_sim_node_forget(self.world.handle, self.id, text))
+  return self
+end
 
 --- It dies and starts again.
 function Node:restart() return self:kill():start() end
