@@ -6,6 +6,7 @@ exclude_files = { "lua/cql/cdef.lua", "lua/cql/sim/cdef.lua", "build" }
 files["lua/resty"] = { std = "+ngx_lua" }
 files["lua/cql/wait/nginx.lua"] = { std = "+ngx_lua" }
 files["spec"] = { std = "+busted" }
+files["examples/*_spec.lua"] = { std = "+busted" }
 files["spec/resty"] = { std = "+busted+ngx_lua" }
 files[".busted"] = { std = "luajit" }
 files["rockspec"] = {

@@ -21,12 +21,25 @@ local sim = {}
 
 -- ---- errors ----
 
+local HERE = debug.getinfo(1, "S").source
+
+-- Raises where the script called: the first function that is not of this file.
+local function refuse(why)
+  local level = 2
+  while true do
+    local info = debug.getinfo(level, "S")
+    if not info or info.source ~= HERE then break end
+    level = level + 1
+  end
+  error(why, level)
+end
+
 -- What a call of the library refused is a mistake of the script.
 local function check(world, status)
   if status >= 0 then return status end
   local why = ffi.string(C.cql_sim_error(world.handle))
   if why == "" then why = ffi.string(C.cql_error_text(status)) end
-  error(why, 3)
+  refuse(why)
 end
 
 -- ---- nodes ----
@@ -41,8 +54,8 @@ function Node:__tostring() return ("node %d"):format(self.number) end
 -- Methods that are one call of the library.
 local function method(name)
   local call = C["cql_sim_node_" .. name]
-  return function(self, ...)
-    check(self.world, call(self.world.handle, self.id, ...))
+  return function(self)
+    check(self.world, call(self.world.handle, self.id))
     return self
   end
 end
@@ -61,8 +74,14 @@ Node.resume = method "resume"
 Node.vanish = method "vanish"
 --- It leaves the ring for good.
 Node.decommission = method "decommission"
+
 --- It stops, and will have another address when it starts again.
-Node.move = method "move"
+---@param address string
+function Node:move(address)
+  check(self.world, C.cql_sim_node_move(self.world.handle, self.id, address))
+  return self
+end
+
 --- It forgets its prepared statements, or the one of this text.
 ---@param text string?
 function Node:forget(text)
@@ -121,7 +140,7 @@ function Node:host_id() return ffi.string(C.cql_sim_node_host_id(self.world.hand
 
 -- ---- what happened ----
 
-local function text(slice)
+local function text_of(slice)
   if slice.length >= 0 then return ffi.string(slice.data, slice.length) end
 end
 
@@ -156,7 +175,7 @@ World.__index = World
 ---@return cql.sim.Node
 function World:node(number)
   local node = self.nodes[number]
-  if not node then error(("there is no node %s"):format(tostring(number)), 2) end
+  if not node then refuse(("there is no node %s"):format(tostring(number))) end
   return node
 end
 
@@ -349,7 +368,7 @@ local asked_out = ffi.new "cql_sim_asked_t"
 local function asked_of(world, a)
   local entry = {
     at = tonumber(a.at_us) / 1000, node = world.nodes[a.node + 1], shard = a.shard,
-    opcode = OPCODES[a.opcode] or a.opcode, text = text(a.text), keyspace = text(a.keyspace),
+    opcode = OPCODES[a.opcode] or a.opcode, text = text_of(a.text), keyspace = text_of(a.keyspace),
     consistency = CONSISTENCIES[a.consistency], version = a.version, values = a.value_count,
     statements = a.statements, page_size = a.page_size >= 0 and a.page_size or nil,
     error = a.error >= 0 and a.error or nil, token = a.has_token ~= 0 and a.token or nil,
@@ -467,7 +486,7 @@ end
 
 local function add_nodes(world, options)
   for name, racks in pairs(options.datacenters or {}) do
-    if type(racks) ~= "table" then error("datacenters are tables of racks: " .. name, 3) end
+    if type(racks) ~= "table" then refuse("a datacenter is a table of racks: " .. name) end
   end
   local datacenters = {}
   for name in pairs(options.datacenters or {}) do datacenters[#datacenters + 1] = name end
@@ -495,7 +514,7 @@ local NOT_SETTINGS = { seed = true, nodes = true, datacenters = true }
 function sim.world(options)
   options = options or {}
   local handle = C.cql_sim_new(options.seed or 1)
-  if handle == nil then error("not enough memory", 2) end
+  if handle == nil then refuse "not enough memory" end
   local driver, pass, free = driver_library(handle)
   local function now() return tonumber(C.cql_sim_now(handle)) / 1000 end
   local loaded = {

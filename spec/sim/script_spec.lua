@@ -1,0 +1,263 @@
+-- cql.sim: clusters scripted in Lua, with ordinary sessions on them.
+local sim = require "cql.sim"
+
+local SHOP = {
+  "CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  "CREATE TABLE shop.items (id int PRIMARY KEY, name text)",
+}
+
+local function shop(options)
+  local world = sim.world(options)
+  world:given(unpack(SHOP))
+  return world, assert(world:connect { keyspace = "shop", consistency = "one" })
+end
+
+describe("a world", function()
+  it("has nodes in datacenters and racks, which run", function()
+    local world = sim.world { datacenters = { dc1 = { a = 2, b = 1 }, dc2 = { a = 1 } } }
+    assert.equal(4, #world.nodes)
+    for number, node in ipairs(world.nodes) do
+      assert.equal("up", node:state())
+      assert.equal(("127.0.0.%d:9042"):format(number), node:address())
+      assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", node:host_id())
+    end
+    local session = assert(world:connect())
+    local peers = {}
+    for _, row in ipairs(assert(session:execute "SELECT data_center, rack FROM system.peers")) do
+      peers[#peers + 1] = row.data_center .. " " .. row.rack
+    end
+    table.sort(peers)
+    assert.same({ "dc1 a", "dc1 b", "dc2 a" }, peers)
+  end)
+
+  it("serves sessions of every version, with LZ4 and passwords", function()
+    for _, version in ipairs { 3, 4, 5 } do
+      local world = sim.world { auth = "password" }
+      world:user("ada", "secret"):given(unpack(SHOP))
+      local session = assert(world:connect {
+        protocol_version = version, compression = "lz4", compression_min = 0, username = "ada",
+        password = "secret", keyspace = "shop",
+      })
+      assert(session:execute("INSERT INTO items (id, name) VALUES (?, ?)", { 1, "cup" }))
+      assert.same({ { id = 1, name = "cup" } }, assert(session:execute "SELECT * FROM items"))
+      assert.equal(version, session:metrics().protocol_version)
+      local refused, err = world:connect { username = "ada", password = "wrong" }
+      assert.is_nil(refused)
+      assert.equal("AUTH", err.name)
+    end
+  end)
+
+  it("passes hours in no time, in the order of time", function()
+    local world, session = shop { seed = 3 }
+    local order = {}
+    world:at(7200000, function() order[#order + 1] = "two hours" end)
+    world:at(3600000, function() order[#order + 1] = "one hour" end)
+    world:every(1000000, function()
+      order[#order + 1] = "tick"
+      return #order < 6
+    end)
+    world:run(function() world.cql.sleep(7300000) end)
+    assert.same({ "tick", "tick", "tick", "one hour", "tick", "tick", "two hours" }, order)
+    assert.is_true(world:now() >= 7300000)
+    assert(session:execute "SELECT * FROM items")
+  end)
+
+  it("is the same for the same seed, byte for byte, and another for another", function()
+    local function run(seed)
+      local world, session = shop { seed = seed, latency = "1ms..9ms", split = 7 }
+      world:trace "whole"
+      world:at(world:now() + 20, function() world:node(1):restart() end)
+      world:run(function()
+        for id = 1, 50 do
+          world.cql.spawn(function()
+            session:execute("INSERT INTO items (id, name) VALUES (?, ?)", { id, "x" },
+              { timeout_ms = 500 })
+          end)
+        end
+      end)
+      return world:take_trace()
+    end
+    local first = run(5)
+    assert.is_true(#first > 1000)
+    assert.is_true(first == run(5))
+    assert.is_false(first == run(6))
+  end)
+
+  it("says so when everyone waits and nothing is under way", function()
+    local world = shop()
+    local ok, why = pcall(world.run, world, function()
+      local task
+      task = world.cql.spawn(function() task:wait() end)
+    end)
+    assert.is_false(ok)
+    assert.matches("the world stands still", why)
+  end)
+
+  it("refuses what makes no sense, where it was asked", function()
+    local world = sim.world()
+    for _, case in ipairs {
+      { function() world:set("latencyy", "1ms") end, "latencyy" },
+      { function() world:set("latency", "soon") end, "latency can't be" },
+      { function() world:node(9) end, "there is no node 9" },
+      { function() world:rule { txt = "x" } end, "no part \"txt\"" },
+      { function() world:given "SELEC" end, "SELEC" },
+    } do
+      local ok, why = pcall(case[1])
+      assert.is_false(ok)
+      assert.matches("script_spec.lua:%d+", why)
+      assert.matches(case[2], why, 1, true)
+    end
+  end)
+end)
+
+describe("a node", function()
+  it("that is killed fails what is under way, and is found again when it is back", function()
+    local world, session = shop { seed = 2, service = "10ms" }
+    world:run(function()
+      world:at(world:now() + 5, function() world:node(1):kill() end)
+      local rows, err = session:execute("SELECT * FROM items", nil, { timeout_ms = 1000 })
+      assert.is_nil(rows)
+      assert.equal("CONNECTION_LOST", err.name)
+      assert.equal("down", world:node(1):state())
+      world:at(world:now() + 3000, function() world:node(1):start() end)
+      assert(session:execute("SELECT * FROM items", nil, { timeout_ms = 30000 }))
+    end)
+  end)
+
+  it("that is paused answers late, and nobody gets another's answer", function()
+    local world, session = shop { seed = 2 }
+    world:run(function()
+      for id = 1, 20 do assert(session:execute("INSERT INTO items (id, name) VALUES (?, ?)",
+        { id, "n" .. id })) end
+      world:node(1):pause()
+      local timeouts = 0
+      for id = 1, 20 do
+        world.cql.spawn(function()
+          local rows, err = session:execute("SELECT name FROM items WHERE id = ?", { id },
+            { timeout_ms = 100 })
+          if not rows then
+            assert.equal("TIMEOUT", err.name)
+            timeouts = timeouts + 1
+          end
+        end)
+      end
+      world.cql.sleep(200)
+      assert.equal(20, timeouts)
+      world:node(1):resume()
+      for id = 1, 20 do
+        assert.equal("n" .. id,
+          assert(session:execute("SELECT name FROM items WHERE id = ?", { id }))[1].name)
+      end
+      assert.equal(0, world:counters().bad_streams)
+    end)
+  end)
+
+  it("that is cut off is noticed by the heartbeat", function()
+    local world = sim.world { seed = 4 }
+    local closed
+    local session = assert(world:connect {
+      heartbeat_ms = 1000, heartbeat_timeout_ms = 500,
+      on = { connection_closed = function(event) closed = event.message end },
+    })
+    world:run(function()
+      world:partition(world:node(1))
+      world.cql.sleep(5000)
+      assert.matches("heartbeat", closed)
+      world:heal(world:node(1))
+      assert(session:execute("SELECT key FROM system.local", nil, { timeout_ms = 60000 }))
+    end)
+  end)
+
+  it("that forgets a statement has it prepared again, unseen", function()
+    local world, session = shop { seed = 1 }
+    world:run(function()
+      local insert = assert(session:prepare "INSERT INTO items (id, name) VALUES (?, ?)")
+      assert(session:execute(insert, { 1, "a" }))
+      world:node(1):forget()
+      assert(session:execute(insert, { 2, "b" }))
+      assert.equal(1, world:counters().unprepared)
+      assert.equal(2, #assert(session:execute "SELECT * FROM items"))
+    end)
+  end)
+end)
+
+describe("a rule", function()
+  it("answers an error with its fields, as often as it is told", function()
+    local world, session = shop { seed = 1 }
+    local rule = world:rule {
+      prefix = "SELECT", node = world:node(1), times = 2, error = "READ_TIMEOUT", received = 1,
+      required = 2, data_present = true,
+    }
+    world:run(function()
+      for _ = 1, 2 do
+        local rows, err = session:execute "SELECT * FROM items"
+        assert.is_nil(rows)
+        assert.same({ "READ_TIMEOUT", 1, 2, true },
+          { err.name, err.received, err.required, err.data_present })
+      end
+      assert(session:execute "SELECT * FROM items")
+      assert.equal(2, rule:played())
+    end)
+  end)
+
+  it("answers rows", function()
+    local world, session = shop { seed = 1 }
+    world:rule {
+      text = "SELECT weather FROM sky", columns = "day date, degrees double, tags list<text>",
+      rows = { "'2026-11-24', 3.5, ['wet']", "'2026-11-25', -1, null" },
+    }
+    local rows = assert(session:execute "SELECT weather FROM sky")
+    assert.same({
+      { day = "2026-11-24", degrees = 3.5, tags = { "wet" } }, { day = "2026-11-25", degrees = -1 },
+    }, { rows[1], rows[2] })
+  end)
+
+  it("delays, is silent, spoils and closes", function()
+    local world, session = shop { seed = 1 }
+    world:run(function()
+      local slow = world:rule { prefix = "SELECT", delay = "300ms" }
+      local before = world:now()
+      assert(session:execute "SELECT * FROM items")
+      assert.is_true(world:now() - before >= 300)
+      slow:remove()
+      for _, case in ipairs {
+        { { answer = "nothing" }, "TIMEOUT" }, { { corrupt = "crc32" }, "CONNECTION_LOST" },
+        { { close = "reset" }, "CONNECTION_LOST" },
+      } do
+        local parts = case[1]
+        parts.prefix, parts.times = "SELECT", 1
+        world:rule(parts)
+        local rows, err = session:execute("SELECT * FROM items", nil, { timeout_ms = 500 })
+        assert.is_nil(rows)
+        assert.equal(case[2], err.name)
+        world.cql.sleep(1000)
+      end
+      assert(session:execute "SELECT * FROM items")
+    end)
+  end)
+end)
+
+describe("the journal", function()
+  it("says who was asked what", function()
+    local world, session = shop { seed = 1 }
+    assert(session:execute("INSERT INTO items (id, name) VALUES (?, ?)", { 1, "cup" },
+      { consistency = "quorum" }))
+    local asked = world:asked { opcode = "EXECUTE" }
+    assert.equal(1, #asked)
+    assert.equal(world:node(1), asked[1].node)
+    assert.equal("quorum", asked[1].consistency)
+    assert.equal("INSERT INTO items (id, name) VALUES (?, ?)", asked[1].text)
+    assert.equal(2, asked[1].values)
+    assert.equal("-4069959284402364209LL", tostring(asked[1].token)) -- of the int 1
+  end)
+end)
+
+describe("the example of a test", function()
+  it("has at most 40 lines", function()
+    local count = 0
+    for _ in io.lines "examples/failing_node_spec.lua" do count = count + 1 end
+    assert.is_true(count <= 40, count)
+  end)
+end)
+
+setfenv(assert(loadfile "examples/failing_node_spec.lua"), getfenv())()
