@@ -27,6 +27,7 @@ static cql_slice_t slice_of(const char *text) {
 
 /* Every cell is a value of its column's type. */
 static void check_rows(const cql__store_result *result) {
+  if (!result->row_count || !result->column_count) return;
   cql__cursor c = cql__cursor_of(result->rows.data, (size_t)result->rows.length);
   for (uint32_t r = 0; r < result->row_count; r++)
     for (uint32_t i = 0; i < result->column_count; i++) {

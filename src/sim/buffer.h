@@ -12,9 +12,12 @@ typedef struct cql__sim_buffer {
 } cql__sim_buffer;
 
 static inline size_t cql__sim_size(const cql__sim_buffer *b) { return b->end - b->start; }
-static inline const uint8_t *cql__sim_bytes(const cql__sim_buffer *b) { return b->data + b->start; }
+/* NULL where nothing was ever written. */
+static inline const uint8_t *cql__sim_bytes(const cql__sim_buffer *b) {
+  return b->data ? b->data + b->start : NULL;
+}
 static inline cql_slice_t cql__sim_slice(const cql__sim_buffer *b) {
-  return (cql_slice_t){b->data + b->start, (int32_t)(b->end - b->start)};
+  return (cql_slice_t){cql__sim_bytes(b), (int32_t)(b->end - b->start)};
 }
 /* Room for `size` bytes at the end, which count as written. */
 uint8_t *cql__sim_extend(cql__sim_buffer *b, size_t size);
