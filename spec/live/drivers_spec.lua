@@ -34,8 +34,8 @@ local function serve(world, command, on)
   assert(C.cql_sim_serve(world.handle) == 0, ffi.string(C.cql_sim_error(world.handle)))
   os.execute(("( timeout 120 %s >%s 2>&1; echo ended >>%s ) &"):format(command, log, log))
   local said, seen = {}, 0
-  local text
-  repeat
+  local text = ""
+  while not text:find "^ended\n$" and not text:find "\nended\n$" do
     C.cql_sim_serve_step(world.handle, 20)
     local file = assert(io.open(log))
     text = file:read "*a"
@@ -48,7 +48,7 @@ local function serve(world, command, on)
         if on then on(name, value) end
       end
     end
-  until text:find "\nended\n$" or text == "ended\n"
+  end
   os.remove(log)
   C.cql_sim_serve_stop(world.handle)
   return said, text
