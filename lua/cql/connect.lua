@@ -31,6 +31,9 @@ local function wait_until_ready(session, timeout_ms)
   session.gates[#session.gates + 1] = gate
   host.after(timeout_ms, gate)
   local ready, failure = host.wait(session, waiter)
+  for i, one in ipairs(session.gates) do
+    if one == gate then table.remove(session.gates, i) break end
+  end
   if ready then return true end
   return nil, failure or no_host(session.last_failure)
 end

@@ -10,7 +10,7 @@ local host = require "cql.host"
 local result = require "cql.result"
 local config = require "cql.config"
 
-local pcall, wake = pcall, host.wake
+local pcall, remove, wake = pcall, table.remove, host.wake
 local decode_result, void = result.decode, result.void
 
 local pump = {}
@@ -98,6 +98,13 @@ local function value_of(session, done, slot)
   return nil, error_of.driver("INTERNAL", tostring(value))
 end
 
+--- One who waits for room may go on; those who have gone meanwhile don't count.
+local function make_room(session)
+  local busy = session.busy
+  while busy[1] and wake(remove(busy, 1)) == false do end
+end
+pump.make_room = make_room
+
 local function complete(session, c)
   local slots = session.slots
   local slot = slots[c.tag]
@@ -105,8 +112,7 @@ local function complete(session, c)
   local value, failure = value_of(session, c, slot)
   release(slots, slot)
   wake(waiter, value, failure)
-  local busy = session.busy
-  if busy[1] then wake(table.remove(busy, 1)) end
+  if session.busy[1] then make_room(session) end
 end
 
 -- ---- events and questions ----

@@ -88,8 +88,10 @@ local function take(session, waiter)
   return request_out[0]
 end
 
-local function discard(request, failure)
+-- Gives the request back, and its room to whoever waits for it. Gives `failure`.
+local function discard(session, request, failure)
   C.cql_request_discard(request)
+  pump.make_room(session)
   return failure
 end
 
@@ -99,8 +101,8 @@ local function submit(session, waiter, request, statement, values, options, defa
   if options or defaults or idempotent then
     local why, status
     mode, why, status = options_of.apply(request, mode, idempotent, defaults, options)
-    if why then return discard(request, misuse(why)) end
-    if status then return discard(request, error_of.status(status)) end
+    if why then return discard(session, request, misuse(why)) end
+    if status then return discard(session, request, error_of.status(status)) end
   end
   return nil, submit_to(session, request, waiter, mode, statement, values, options)
 end
@@ -110,7 +112,7 @@ local function submit_ready(session, waiter, request, statement, values)
   local ready, mode = statement.ready, session.mode
   if ready then
     local status = C.cql_request_options(request, ready.struct)
-    if status ~= 0 then return discard(request, error_of.status(status)) end
+    if status ~= 0 then return discard(session, request, error_of.status(status)) end
     mode = ready.mode
   end
   return nil, submit_to(session, request, waiter, mode, statement, values, nil)
@@ -120,7 +122,7 @@ local function send_text(session, waiter, text, options)
   local request, failure = take(session, waiter)
   if not request then return failure end
   local status = C.cql_request_query(request, text, #text)
-  if status ~= 0 then return discard(request, error_of.status(status)) end
+  if status ~= 0 then return discard(session, request, error_of.status(status)) end
   return submit(session, waiter, request, text, nil, options)
 end
 
@@ -142,9 +144,9 @@ local function send_prepared(session, waiter, statement, values, options)
   if not request then return failure end
   C.cql_request_execute(request, statement.handle)
   local count, flags = encode(session, statement, values)
-  if not count then return discard(request, flags) end
+  if not count then return discard(session, request, flags) end
   local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
-  if status ~= 0 then return discard(request, error_of.status(status)) end
+  if status ~= 0 then return discard(session, request, error_of.status(status)) end
   if not options then return submit_ready(session, waiter, request, statement, values) end
   return submit(session, waiter, request, statement, values, options, statement.options)
 end
@@ -187,7 +189,7 @@ local function prepared(session, waiter, text, options)
     if not request then return nil, failure end
     preparing = setmetatable({ session = session, key = key, text = text, waiting = {} }, Preparing)
     local status = C.cql_request_prepare(request, text, #text)
-    if status ~= 0 then return nil, discard(request, error_of.status(status)) end
+    if status ~= 0 then return nil, discard(session, request, error_of.status(status)) end
     local only = options and { keyspace = options.keyspace, timeout_ms = options.timeout_ms }
     failure = submit(session, preparing, request, text, nil, only)
     if failure then return nil, failure end
@@ -235,14 +237,14 @@ local function send_batch(session, waiter, batch, values, options)
   local request, failure = take(session, waiter)
   if not request then return failure end
   local status = C.cql_request_batch(request, batch.type)
-  if status ~= 0 then return discard(request, error_of.status(status)) end
+  if status ~= 0 then return discard(session, request, error_of.status(status)) end
   for i = 1, batch.size do
     status, failure = add_to_batch(session, request, list[i], batch.values[i] or nil)
     if not status then
       failure.message = ("statement %d of the batch: %s"):format(i, failure.message)
-      return discard(request, failure)
+      return discard(session, request, failure)
     end
-    if status ~= 0 then return discard(request, error_of.status(status)) end
+    if status ~= 0 then return discard(session, request, error_of.status(status)) end
   end
   return submit(session, waiter, request, batch, nil, options, batch.options, idempotent)
 end
@@ -331,7 +333,7 @@ end
 
 function Resend:complete(statement, failure)
   local future, ok, slot = self.future, true, nil
-  if future.done then return end
+  if future.done then return false end -- cancelled
   if statement then self.found[statement.text] = statement end
   if not failure then
     ok, failure, slot = pcall(send, future.session, future, self.statement, self.values,
@@ -478,6 +480,7 @@ end
 -- ---- what the pump tells ----
 
 function Session:move() return pump.move(self) end
+function Session:make_room() return pump.make_room(self) end
 function Session:abandon(status) return pump.abandon(self, status) end
 
 function Session:log(level, text)

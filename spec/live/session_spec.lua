@@ -329,6 +329,22 @@ cassandra.describe("a session", function(server)
       assert(small:close())
     end)
 
+    it("gets the room that another didn't use after all", function()
+      local small = assert(cql.connect(server:options { requests_max = 1, keyspace = KEYSPACE }))
+      local by_id = assert(small:prepare "SELECT * FROM items WHERE id = ?")
+      local failures = 0
+      cql.run(function()
+        for i = 1, 9 do
+          cql.spawn(function()
+            local _, failure = small:execute(by_id, { i % 3 == 0 and i or "no number" })
+            if failure and failure.name == "VALUE" then failures = failures + 1 end
+          end)
+        end
+      end)
+      assert.equal(6, failures)
+      assert(small:close())
+    end)
+
     it("that are not the driver's own, blocks and answers rightly", function()
       local names = {}
       local step = coroutine.wrap(function()

@@ -81,6 +81,34 @@ end
 
 -- ---- what goes wrong ----
 
+-- A session that takes four requests at a time.
+local function narrow()
+  local options = { name = "narrow", requests_max = 4 }
+  for name, value in pairs(require "options") do options[name] = options[name] or value end
+  return assert(cql.connect(options))
+end
+
+function page.narrow()
+  local rows = assert(narrow():execute(SELECT, { id_asked() }))
+  ngx.print(rows[1].id, " ", rows[1].name)
+end
+
+function page.waiting() ngx.print(#narrow().busy) end
+
+function page.killed()
+  for id = 1, 20 do assert(ngx.thread.kill(ngx.thread.spawn(item, id))) end
+  ngx.print(item(id_asked()))
+end
+
+-- Nobody listens there.
+function page.nobody()
+  local session_found, failure = cql.connect {
+    name = "nobody", contact_points = "127.0.0.1:1", connect_timeout_ms = 10,
+    reconnect_min_ms = 3600000, reconnect_max_ms = 3600000,
+  }
+  ngx.print(tostring(session_found), " ", failure.name)
+end
+
 -- The name of the error that the query ends with; `timeout` is in the address.
 function page.failure()
   local _, failure = session():execute(SELECT, { 1 }, {

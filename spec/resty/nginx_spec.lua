@@ -173,8 +173,31 @@ cassandra.describe("in nginx", function(server)
     local paths = requests(200, "aborts")
     paused(function() running:abort(paths, 300) end)
     check(requests(100))
+    assert.equal(text(4), get "/killed?id=4")
     nginx.until_("all is over", function() return get "/metrics" == "taken 0 orphans 0" end)
     assert.equal(before, running:descriptors())
+    is_quiet()
+  end)
+
+  it("those who wait for room are not held up by others who have gone", function()
+    start(ABORTS)
+    assert.equal(text(1), get "/narrow?id=1")
+    local gone, kept, expected, asked = {}, {}, {}, nil
+    for id = 1, 100 do gone[id] = "/narrow?id=" .. id end
+    for id = 1, 20 do kept[id], expected[id] = "/narrow?id=" .. id, text(id) end
+    paused(function()
+      running:abort(gone, 300)
+      asked = running:ask(kept)
+      nginx.until_("they wait", function() return get "/waiting" == "116" end)
+    end)
+    for i, answer in ipairs(running:answers(asked)) do assert.equal(expected[i], answer.body) end
+    is_quiet()
+  end)
+
+  it("a worker whose session reaches nobody exits too", function()
+    start()
+    for _ = 1, 3 do assert.equal("nil NO_HOST", get "/nobody") end
+    running:quit()
     is_quiet()
   end)
 

@@ -67,7 +67,11 @@ end
 -- Does nobody wait for anything?
 local function idle(session)
   local slots = session.slots
-  return slots.free_count == slots.count and #session.gates == 0 and not session.closing
+  if slots.free_count ~= slots.count or session.closing then return false end
+  for _, gate in ipairs(session.gates) do
+    if not gate.passed then return false end
+  end
+  return true
 end
 
 -- After each turn. A worker that exits is not held up by a session without requests.
@@ -285,7 +289,10 @@ local Waiter = {} -- of a light thread
 Waiter.__index = Waiter
 function Waiter:complete(a, b)
   self.done, self.a, self.b = true, a, b
-  if self.waiting then self.semaphore:post(1) end
+  if not self.waiting then return true end
+  local is_there = self.semaphore:count() < 0
+  self.semaphore:post(1)
+  return is_there
 end
 
 local Blocked = {} -- of a call that steps its session itself
@@ -309,7 +316,7 @@ end
 local function blocked(where)
   if where == "init" then
     error("in init_by_lua there is no worker yet: connect in init_worker_by_lua, or when the first "
-      .. "request comes", 4)
+      .. "request comes", 0)
   end
   report_once("warning", "a call in " .. where .. " blocks the worker until it has its answer")
   return setmetatable({ where = where, done = false }, Blocked)
@@ -333,8 +340,8 @@ function nginx.waiter(seldom)
   return setmetatable({ semaphore = semaphore.new(0), done = false, waiting = false }, Waiter)
 end
 
---- Completes a waiter: it gets `a` and `b` from wait().
-function nginx.wake(waiter, a, b) waiter:complete(a, b) end
+--- Completes a waiter: it gets `a` and `b` from wait(). false: it has gone meanwhile.
+function nginx.wake(waiter, a, b) return waiter:complete(a, b) end
 
 --- Completes `gate` in `ms` milliseconds; its waiter is waited for next.
 function nginx.after(ms, gate)
@@ -364,6 +371,7 @@ local function look(session, waiter)
   if reads and waiter.done and waiter.a then
     nginx.report("warning", "an answer was there and nobody had been woken for it")
   end
+  session:make_room() -- whoever was woken for it may have been ended before it ran
   settle(session)
 end
 
@@ -383,6 +391,7 @@ local function wait(session, waiter)
     if not waiter.done then look(session, waiter) end
   end
   local a, b = waiter.a, waiter.b
+  if waiter.gate then settle(session) end
   waiter.a, waiter.b, waiter.gate, waiter.needs_others = nil, nil, nil, nil
   if waiter.semaphore:count() == 0 then
     pool_count = pool_count + 1

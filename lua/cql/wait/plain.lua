@@ -163,12 +163,12 @@ function plain.waiter()
   return current or new_waiter(false)
 end
 
---- Completes a waiter: it gets `a` and `b` from wait().
+--- Completes a waiter: it gets `a` and `b` from wait(). false: it has gone meanwhile.
 function plain.wake(waiter, a, b)
   if waiter.thread and not waiter.is_blocked then
     ready(waiter, a, b)
   else
-    waiter:complete(a, b)
+    return waiter:complete(a, b)
   end
 end
 
