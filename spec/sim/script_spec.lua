@@ -181,6 +181,27 @@ describe("a node", function()
   end)
 end)
 
+describe("a Scylla", function()
+  it("deals shards out, marks LWT, and is refused v5; restarted with other shards it says so",
+    function()
+      local world, session = shop { seed = 1, product = "scylla", shards = 3 }
+      assert.equal(4, session:metrics().protocol_version)
+      local node = world:node(1)
+      assert(session:execute("INSERT INTO items (id) VALUES (?) IF NOT EXISTS", { 1 }))
+      local shards = {}
+      for _ = 1, 3 do
+        assert(world:connect())
+      end
+      for _, entry in ipairs(world:asked { opcode = "STARTUP" }) do shards[entry.shard] = true end
+      assert.same({ [0] = true, true, true }, shards)
+      world:run(function()
+        node:reshard(5)
+        world.cql.sleep(2000)
+        assert(session:execute("SELECT * FROM items", nil, { timeout_ms = 30000 }))
+      end)
+    end)
+end)
+
 describe("a rule", function()
   it("answers an error with its fields, as often as it is told", function()
     local world, session = shop { seed = 1 }

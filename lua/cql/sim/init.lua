@@ -92,6 +92,10 @@ end
 --- It dies and starts again.
 function Node:restart() return self:kill():start() end
 
+--- It dies and starts again with another number of shards.
+---@param shards integer
+function Node:reshard(shards) return self:kill():set("shards", shards):start() end
+
 --- One setting of this node; docs/sim.md lists them.
 ---@param name string
 ---@param value string|number|boolean
