@@ -342,6 +342,26 @@ describe("a condition", function()
     assert.same({ "now" }, column("v", "SELECT v FROM t"))
   end)
 
+  it("tells of static columns where it is about them", function()
+    db:run "CREATE TABLE s (p int, c int, s int static, v int, PRIMARY KEY (p, c))"
+    db:run "INSERT INTO s (p, c, s, v) VALUES (3, 1, 7, 1)"
+    assert.same({ false, { p = 3, c = 1, v = 1 } },
+      { applied "INSERT INTO s (p, c, v) VALUES (3, 1, 1) IF NOT EXISTS" })
+    assert.same({ false, { p = 3, c = 1, v = 1, s = 7 } },
+      { applied "INSERT INTO s (p, c, v, s) VALUES (3, 1, 1, 8) IF NOT EXISTS" })
+    assert.same({ false, { s = 7 } }, { applied "UPDATE s SET s = 5 WHERE p = 3 IF s = 6" })
+    assert.same({ false, { s = 7 } },
+      { applied "UPDATE s SET v = 5 WHERE p = 3 AND c = 9 IF s = 6" }) -- no such row
+    assert.same({ true, {} }, { applied "UPDATE s SET v = 5 WHERE p = 3 AND c = 9 IF s = 7" })
+    assert.same({ false, {} }, { applied "UPDATE s SET s = 5 WHERE p = 30 IF s = 6" })
+  end)
+
+  it("doesn't go by the client's clock", function()
+    db:run("UPDATE t SET v = 'now' WHERE id = 1 IF v = 'x'", nil, { timestamp = 5LL })
+    assert.same({ "now" }, column("v", "SELECT v FROM t"))
+    assert.is_true(column("writetime(v)", "SELECT writetime(v) FROM t")[1] > db.now_us)
+  end)
+
   it("can't be joined with a timestamp, IN or a part of the key", function()
     for _, text in ipairs { "INSERT INTO t (id) VALUES (1) IF NOT EXISTS USING TIMESTAMP 5",
       "UPDATE t SET v = 'a' WHERE id IN (1, 2) IF EXISTS", "DELETE FROM c WHERE p = 1 IF EXISTS",
@@ -391,8 +411,8 @@ describe("a batch", function()
     assert.same({ { ["[applied]"] = true } }, batch({ first }, { second }).rows)
     local third = "UPDATE c SET v = 4 WHERE p = 1 AND c = 2 AND d = 'a' IF v = 7"
     assert.same({
+      { ["[applied]"] = false, p = 1, c = 2, d = "a", v = 2 }, -- in the table's order
       { ["[applied]"] = false, p = 1, c = 1, d = "a", v = 1 },
-      { ["[applied]"] = false, p = 1, c = 2, d = "a", v = 2 },
     }, batch({ first }, { third }).rows)
     assert.equal("Batch with conditions cannot span multiple partitions",
       batch({ first }, { "INSERT INTO c (p, c, d) VALUES (2, 1, 'a')" }).message)

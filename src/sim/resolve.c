@@ -426,12 +426,31 @@ static int resolve_picks(resolver *r) {
   return 0;
 }
 
+/* Static columns are the same in all rows: asking for some of these makes no sense. */
+static int check_statics(resolver *r) {
+  const cql__sim_plan *plan = r->plan;
+  uint32_t statics = 0;
+  for (uint32_t i = 0; i < plan->pick_count; i++) {
+    const cql__sim_column *column = plan->picks[i].column;
+    if (!column || column->kind == CQL__SIM_CLUSTERING || column->kind == CQL__SIM_REGULAR)
+      return 0;
+    statics += column->kind == CQL__SIM_STATIC;
+  }
+  for (uint32_t i = 0; i < plan->where.count && statics; i++)
+    if (plan->where.all[i].column && plan->where.all[i].column->kind == CQL__SIM_CLUSTERING)
+      return INVALID(r, "Cannot restrict clustering columns when selecting only static columns");
+  return 0;
+}
+
 static int resolve_select(resolver *r) {
   cql__sim_plan *plan = r->plan;
   const cql__sim_statement *query = plan->query;
   if (resolve_picks(r) || resolve_relations(r, query->where, &plan->where) ||
-      sort_by_key(r, &plan->where) || check_filtering(r, &plan->where) || set_order(r))
+      sort_by_key(r, &plan->where) || check_filtering(r, &plan->where) || check_statics(r) ||
+      set_order(r))
     return CQL_EVALUE;
+  if (plan->counts && query->partition_limit)
+    return INVALID(r, "PER PARTITION LIMIT is not allowed with aggregate queries.");
   bind_term(r, query->partition_limit, &int_type, text_of("[per_partition_limit]"));
   bind_term(r, query->limit, &int_type, text_of("[limit]"));
   return 0;

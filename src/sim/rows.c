@@ -116,6 +116,12 @@ cql__sim_row *cql__sim_row_last(const cql__sim_table *table, const cql__sim_part
   return (void *)cql__sim_tree_find_last(&partition->rows, &position, row_order, table, behind);
 }
 
+int cql__sim_row_order(const cql__sim_table *table, const cql__sim_row *a, const cql__sim_row *b) {
+  if (!a || !b) return (a != NULL) - (b != NULL);
+  cql__sim_position p = {a->clustering, table->clustering_count};
+  return row_order(&p, &b->leaf, table);
+}
+
 /* ---- cells ---- */
 
 /* Does what is written now prevail? */

@@ -70,6 +70,9 @@ cql__sim_row *cql__sim_row_from(const cql__sim_table *table, const cql__sim_part
 cql__sim_row *cql__sim_row_last(const cql__sim_table *table, const cql__sim_partition *partition,
                                 cql__sim_position position, int behind);
 
+/* < 0, 0, > 0: as they stand in their partition; NULL comes before all. */
+int cql__sim_row_order(const cql__sim_table *table, const cql__sim_row *a, const cql__sim_row *b);
+
 /* INSERT: the row is there, whatever its cells. */
 void cql__sim_row_mark(const cql__sim_partition *partition, cql__sim_row *row,
                        cql__sim_stamp stamp);

@@ -326,9 +326,10 @@ static int write_partition(target *t, const cql__sim_key *key, const cql_slice_t
   return 0;
 }
 
-/* Looks at all that a change means or, with `acts`, does it. */
+/* Looks at all that a change means or, with `acts`, does it; `at`: when, whatever it says, if not
+ * NULL. */
 static int go_through(cql__sim_change *change, const int64_t *timestamp, int acts,
-                      int64_t not_before) {
+                      const int64_t *at) {
   target t = {.run = &change->run,
               .plan = change->plan,
               .query = change->plan->query,
@@ -341,7 +342,7 @@ static int go_through(cql__sim_change *change, const int64_t *timestamp, int act
   if (read_stamp(&t, timestamp) || cql__sim_tests_make(t.run, where, 1, &t.tests) ||
       cql__sim_keys(t.run, change->plan, t.tests, &key, &keys))
     return CQL_EVALUE;
-  if (t.stamp.timestamp < not_before) t.stamp.timestamp = not_before;
+  if (at) t.stamp.timestamp = *at;
   if (where->clustering_count == t.table->clustering_count &&
       cql__sim_combine(t.run, where, t.tests, where->clustering, where->clustering_count,
                        &clustering, &rows))
@@ -358,7 +359,23 @@ typedef struct found {
   cql__sim_partition *partition;
   cql__sim_row *row; /* NULL: it isn't there */
   int lives;
+  int reads_statics; /* it is about static columns, too */
+  int is_told;       /* there is something to tell of it */
 } found;
+
+static int is_static(const cql__sim_table *table, cql_slice_t name) {
+  return cql__sim_find_column(table, name)->kind == CQL__SIM_STATIC;
+}
+
+static int reads_statics(const cql__sim_plan *plan) {
+  for (const cql__sim_name *name = plan->query->columns; name; name = name->next)
+    if (is_static(plan->table, name->text)) return 1;
+  for (const cql__sim_assignment *a = plan->query->assignments; a; a = a->next)
+    if (is_static(plan->table, a->column)) return 1;
+  for (uint32_t i = 0; i < plan->conditions.count; i++)
+    if (plan->conditions.all[i].column->kind == CQL__SIM_STATIC) return 1;
+  return 0;
+}
 
 static int find_row(cql__sim_change *change, found *out, cql__sim_key *key) {
   const cql__sim_plan *plan = change->plan;
@@ -366,7 +383,7 @@ static int find_row(cql__sim_change *change, found *out, cql__sim_key *key) {
   cql__sim_key *keys;
   cql_slice_t *clustering;
   uint32_t count;
-  *out = (found){NULL, NULL, 0};
+  *out = (found){.reads_statics = reads_statics(plan)};
   if (cql__sim_tests_make(&change->run, &plan->where, 1, &tests) ||
       cql__sim_keys(&change->run, plan, tests, &keys, &count))
     return CQL_EVALUE;
@@ -383,6 +400,9 @@ static int find_row(cql__sim_change *change, found *out, cql__sim_key *key) {
   out->lives = cql__sim_row_is_live(has_row && out->row ? out->row : &out->partition->statics,
                                     change->run.now_s);
   if (has_row && !out->row) out->lives = 0;
+  out->is_told = out->lives;
+  if (out->reads_statics && plan->conditions.count)
+    out->is_told |= cql__sim_row_is_live(&out->partition->statics, change->run.now_s);
   return 0;
 }
 
@@ -429,15 +449,34 @@ static void put_applied(cql__sim_result *out, int applied) {
   out->seen.row_count++;
 }
 
+/* The rows that are to be told, in the order of the table, each once. */
+static uint32_t sort_told(const cql__sim_table *table, found *rows, uint32_t count) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    found one = rows[i];
+    uint32_t at = kept;
+    if (!one.is_told) continue;
+    for (; at > 0 && cql__sim_row_order(table, one.row, rows[at - 1].row) < 0; at--)
+      rows[at] = rows[at - 1];
+    rows[at] = one;
+    int again = at > 0 && cql__sim_row_order(table, one.row, rows[at - 1].row) == 0;
+    if (again) memmove(&rows[at], &rows[at + 1], (kept - at) * sizeof *rows);
+    kept += !again;
+  }
+  return kept;
+}
+
 /* The rows of a conditional change or batch. */
-static void tell(cql__sim_change *changes, uint32_t count, int applied, const found *rows,
+static void tell(cql__sim_change *changes, uint32_t count, int applied, found *rows,
                  cql__sim_result *out) {
   const cql__sim_table *table = changes[0].plan->table;
   const cql__sim_column **told =
       cql__sim_region_take(&out->region, table->column_count * sizeof *told);
-  uint32_t told_count = 0, live = 0;
-  for (uint32_t i = 0; i < count; i++) live += (uint32_t)rows[i].lives;
-  if (!applied && live) told_count = told_columns(changes, count, told);
+  int statics = 0;
+  for (uint32_t i = 0; i < count; i++) statics |= rows[i].reads_statics;
+  uint32_t row_count = applied ? 0 : sort_told(table, rows, count);
+  uint32_t told_count = row_count ? told_columns(changes, count, told) : 0;
+  if (!told_count) row_count = 0;
   cql_column_t *columns = cql__sim_region_take(&out->region, (told_count + 1) * sizeof *columns);
   columns[0] = (cql_column_t){
       table->keyspace->name, table->name, cql__sim_slice_of("[applied]"), {.kind = CQL_BOOLEAN}};
@@ -445,13 +484,16 @@ static void tell(cql__sim_change *changes, uint32_t count, int applied, const fo
     columns[i + 1] =
         (cql_column_t){table->keyspace->name, table->name, told[i]->name, told[i]->type};
   cql__sim_rows_begin(out, columns, told_count + 1);
-  if (applied || !told_count) put_applied(out, applied);
-  for (uint32_t i = 0; i < count && told_count; i++) {
-    if (!rows[i].lives || (i && rows[i].row == rows[i - 1].row)) continue;
+  if (!row_count) put_applied(out, applied);
+  for (uint32_t i = 0; i < row_count; i++) {
     put_applied(out, 0);
-    for (uint32_t k = 0; k < told_count; k++)
-      cql__sim_put_bytes(&out->rows, cql__sim_value_of(table, rows[i].partition, rows[i].row,
-                                                       told[k], changes[i].run.now_s));
+    for (uint32_t k = 0; k < told_count; k++) {
+      int is_read = told[k]->kind != CQL__SIM_STATIC || statics;
+      cql__sim_put_bytes(&out->rows, is_read
+                                         ? cql__sim_value_of(table, rows[i].partition, rows[i].row,
+                                                             told[k], changes[0].run.now_s)
+                                         : none);
+    }
   }
   cql__sim_rows_end(out);
 }
@@ -469,7 +511,7 @@ static int64_t after(const found *at) {
 
 static void write_if(cql__sim_change *changes, uint32_t count, cql__sim_result *out) {
   found *rows = cql__sim_region_take(&out->region, count * sizeof *rows);
-  int64_t not_before = INT64_MIN;
+  int64_t at = changes[0].run.call->now_us; /* the client's time doesn't count here */
   cql__sim_key first, key;
   int applied = 1;
   for (uint32_t i = 0; i < count; i++) {
@@ -487,11 +529,11 @@ static void write_if(cql__sim_change *changes, uint32_t count, cql__sim_result *
     int good = is_conditional ? holds(change, &rows[i]) : 1;
     if (good < 0) return;
     applied &= good;
-    not_before = later(not_before, after(&rows[i]));
-    if (!is_conditional) rows[i].lives = 0;
+    at = later(at, after(&rows[i]));
+    rows[i].is_told &= is_conditional;
   }
   for (uint32_t i = 0; i < count && applied; i++)
-    if (go_through(&changes[i], NULL, 1, not_before)) return;
+    if (go_through(&changes[i], NULL, 1, &at)) return;
   tell(changes, count, applied, rows, out);
 }
 
@@ -502,7 +544,7 @@ void cql__sim_write(cql__sim_change *changes, uint32_t count, const int64_t *tim
   int conditional = 0;
   for (uint32_t i = 0; i < count; i++) {
     conditional |= cql__sim_is_conditional(changes[i].plan->query);
-    if (go_through(&changes[i], timestamp, 0, INT64_MIN)) return;
+    if (go_through(&changes[i], timestamp, 0, NULL)) return;
   }
   if (conditional && timestamp) {
     cql__store_fail(out, CQL__SIM_INVALID, "Cannot provide custom timestamp for conditional BATCH");
@@ -513,6 +555,6 @@ void cql__sim_write(cql__sim_change *changes, uint32_t count, const int64_t *tim
     return;
   }
   for (uint32_t i = 0; i < count; i++)
-    if (go_through(&changes[i], timestamp, 1, INT64_MIN)) return;
+    if (go_through(&changes[i], timestamp, 1, NULL)) return;
   out->seen.kind = CQL_RESULT_VOID;
 }
