@@ -11,8 +11,8 @@ enum { STATEMENTS_MAX = 64, TEXT_MAX = 4096 };
 static const char *const beginning[] = {
     "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     "CREATE TYPE k.u (a int, b frozen<list<text>>)",
-    "CREATE TABLE k.t (p int, c text, d int, v text, s int static, u frozen<u>, l list<int>, "
-    "e set<int>, m map<text, int>, PRIMARY KEY (p, c, d)) WITH CLUSTERING ORDER BY (c DESC)",
+    ("CREATE TABLE k.t (p int, c text, d int, v text, s int static, u frozen<u>, l list<int>, "
+     "e set<int>, m map<text, int>, PRIMARY KEY (p, c, d)) WITH CLUSTERING ORDER BY (c DESC)"),
     "CREATE TABLE k.n (a int, b text, x counter, PRIMARY KEY ((a, b)))",
     "INSERT INTO k.t (p, c, d, v, s, l, e, m) VALUES (1, 'a', 1, 'v', 5, [1, 2], {1}, {'a': 1})",
     "INSERT INTO k.t (p, c, d, u) VALUES (1, 'b', 2, {a: 1, b: ['x']})",
