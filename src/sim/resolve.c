@@ -314,7 +314,9 @@ static int set_order(resolver *r) {
                      "Order by is currently only supported on the clustered columns of the "
                      "PRIMARY KEY, got %.*s",
                      CQL__SIM_SHOW(order->text));
-    while (position < column->position && where->clustering[position]) position++;
+    while (position < column->position && where->clustering[position] &&
+           where->clustering[position]->relation->op == CQL__SIM_EQUAL)
+      position++;
     if (column->position != position)
       return INVALID(r, "Order by currently only supports the ordering of columns following their "
                         "declared order in the PRIMARY KEY");

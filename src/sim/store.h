@@ -2,9 +2,11 @@
  * reads and writes them. It has no clock and no chance: the same calls give the same answers.
  *
  * What it holds to: the newest timestamp wins, cell by cell, and a tombstone wins over a write of
- * the same time. Collections that aren't frozen count as one cell each; a deletion of many rows
- * concerns those that are there. There are no static columns, views, functions or roles: whoever
- * needs them primes an answer. */
+ * the same time; conditional writes go by the node's clock and come after all that they saw.
+ * Collections that aren't frozen count as one cell each; a deletion of many rows concerns those
+ * that are there. There are no views, functions, roles, GROUP BY, JSON or relations of several
+ * columns, and CREATE INDEX only lets a column be asked for: who needs more primes an answer.
+ */
 #ifndef CQL_SIM_STORE_H
 #define CQL_SIM_STORE_H
 
@@ -79,7 +81,7 @@ typedef struct cql__store_item {
 typedef struct cql__replication {
   cql_slice_t strategy;     /* "SimpleStrategy" ..., without a package */
   uint32_t count;           /* SimpleStrategy: one, named replication_factor */
-  const cql_slice_t *names; /* datacenters */
+  const cql_slice_t *names; /* datacenters; replication_factor: all that aren't named */
   const int32_t *factors;
   int32_t tablets; /* Scylla: how many tablets a table begins with; 0: it has none */
 } cql__replication;
