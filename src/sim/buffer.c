@@ -4,12 +4,12 @@
 #include <stdio.h>
 
 uint8_t *cql__sim_extend(cql__sim_buffer *b, size_t size) {
-  if (b->capacity - b->end < size) {
+  if (!b->data || b->capacity - b->end < size) {
     size_t used = b->end - b->start;
     if (b->start) memmove(b->data, b->data + b->start, used);
     b->start = 0;
     b->end = used;
-    if (b->capacity - used < size) {
+    if (!b->data || b->capacity - used < size) {
       b->capacity = (used + size) * 2 + 64;
       b->data = cql__sim_realloc(b->data, b->capacity);
     }
