@@ -227,6 +227,9 @@ typedef struct cql_result_s {
   uint32_t row_count;             /* rows in this page */
   const cql_metadata_t *metadata; /* rows: their shape; else NULL */
   cql_slice_t paging_state;       /* length CQL_NULL: the last page */
+  cql_slice_t bound;              /* where pages follow an EXECUTE: its values, as
+                                     cql_bind_encoded() takes them; else CQL_NULL */
+  uint32_t bound_count;           /* how many they are */
   cql_slice_t message;            /* error: text; keyspace: its name */
   cql_slice_t detail;             /* error, schema change: the fields that follow, as sent */
   cql_slice_t warnings;           /* string list as sent [spec 3]; CQL_NULL: none */

@@ -129,6 +129,8 @@ typedef struct cql_result_s {
   uint32_t row_count;
   const cql_metadata_t *metadata;
   cql_slice_t paging_state;
+  cql_slice_t bound;
+  uint32_t bound_count;
   cql_slice_t message;
   cql_slice_t detail;
   cql_slice_t warnings;

@@ -63,6 +63,30 @@ end
 local function rows_shape(done) return shape(done.result.metadata) end
 
 describe("a prepared statement", function()
+  it("gives the values back with a page that others follow", function()
+    for version = 3, 5 do
+      open(version)
+      local prepared = prepare "id"
+      local function ask(value, options)
+        submit(1, { execute = prepared, values = { value }, options = { page_size = 9 } })
+        answer(next_request(EXECUTE), server.rows(COLUMN, { { u32(1) } }, options))
+        return finished()
+      end
+      local long = ("x"):rep(9000)
+      local page = ask(u32(7), { paging_state = "more" })
+      local long_page = ask(long, { paging_state = "more" })
+      local last = ask(u32(8))
+      assert.equal(C.CQL_NULL, last.result.bound.length)
+      assert.equal(1, page.result.bound_count)
+      assert.equal(unit.bytes(u32(7)), unit.slice(page.result.bound))
+      assert.equal(unit.bytes(long), unit.slice(long_page.result.bound))
+      page, long_page, last, prepared = nil, nil, nil, nil -- luacheck: ignore
+      collectgarbage()
+      p:free()
+    end
+    p = nil
+  end)
+
   it("says what the server said of it", function()
     open(5)
     submit(3, { prepare = "SELECT v FROM t WHERE k = ?" })

@@ -9,6 +9,7 @@ static void release(cql__result *result) {
   cql__metadata_unref(result->metadata);
   cql_prepared_unref(result->prepared);
   cql__block_unref(result->owner);
+  cql__block_unref(result->bound);
   cql__block_unref(result->block);
 }
 
@@ -27,6 +28,7 @@ static cql__result *result_new(const cql_request_t *request, const cql__connecti
   cql__result *result = (cql__result *)(void *)block->data;
   *result = (cql__result){
       .shown = {.paging_state = none,
+                .bound = none,
                 .message = none,
                 .detail = none,
                 .warnings = none,
@@ -78,12 +80,31 @@ static int begin_rows(cql__result *result, int32_t count, const cql__cursor *bod
   return 0;
 }
 
+/* Pages follow: the next one is asked for with the same values, whatever became of those that the
+ * host had. An EXECUTE has nothing before them. */
+static void keep_bound(const cql_request_t *request, cql__result *result) {
+  if (request->opcode != CQL__EXECUTE) return;
+  result->shown.bound.length = 0;
+  if (!(request->query_flags & CQL__QUERY_VALUES)) return;
+  cql__cursor body = cql__cursor_of(request->body->data, request->body_size);
+  uint32_t count = cql__read_u16(&body);
+  const uint8_t *start = body.next;
+  for (uint32_t i = 0; i < count; i++) {
+    int32_t length = cql__read_i32(&body);
+    if (length > 0) cql__read_raw(&body, (size_t)length);
+  }
+  result->bound = cql__block_ref(request->body);
+  result->shown.bound = (cql_slice_t){start, (int32_t)(body.next - start)};
+  result->shown.bound_count = count;
+}
+
 static int decode_rows(cql_request_t *request, cql__result *result, cql__cursor *body) {
   cql__rows_head head;
   int error = cql__rows_head_decode(body, request->columns, &head);
   if (!error) error = find_shape(request, &head, &result->metadata);
   if (error) return error;
   result->shown.paging_state = head.paging_state;
+  if (head.paging_state.length >= 0) keep_bound(request, result);
   int32_t count = cql__read_i32(body);
   return body->broken ? CQL_EMALFORMED : begin_rows(result, count, body);
 }

@@ -9,6 +9,7 @@ typedef struct cql__result {
   cql_result_t shown; /* first: the pointers convert */
   cql__block *block;  /* that this lies in */
   cql__block *owner;  /* of the body; NULL: it lies in `block` too */
+  cql__block *bound;  /* the body of the request, whose values are shown; NULL: none are */
   cql__metadata *metadata;
   cql_prepared_t *prepared;
   cql__cursor rows; /* what is left of them */
