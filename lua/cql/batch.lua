@@ -14,12 +14,11 @@ Batch.__index = Batch
 local batch = {}
 
 ---@param kind "logged"|"unlogged"|"counter"|nil
-function batch.new(session, kind, options)
+function batch.new(kind, options)
   kind = kind or "logged"
   if not TYPES[kind] then error(names.unknown("type of batch", kind, TYPES), 3) end
   return setmetatable({
-    session = session, type = TYPES[kind], options = options, size = 0, statements = {},
-    values = {},
+    type = TYPES[kind], options = options, size = 0, statements = {}, values = {},
   }, Batch)
 end
 

@@ -20,6 +20,7 @@ local to_big = ffi.abi "le" and bit.bswap or function(value) return value end
 ---@field data ffi.cdata* the bytes, `size` of them; moves when the buffer grows
 ---@field size integer
 ---@field capacity integer
+---@field resets integer how often it was emptied
 local Buffer = {}
 Buffer.__index = Buffer
 
@@ -45,7 +46,7 @@ end
 
 --- Empties it, and lets go of the memory that an unusually large request needed.
 function Buffer:reset()
-  self.size = 0
+  self.size, self.resets = 0, self.resets + 1
   if self.capacity > KEEP_MAX then
     self.data, self.capacity = new(bytes_of, FIRST_CAPACITY), FIRST_CAPACITY
   end
@@ -90,7 +91,7 @@ local buffer = { class = Buffer }
 ---@return cql.Buffer
 function buffer.new()
   return setmetatable({ data = new(bytes_of, FIRST_CAPACITY), size = 0,
-    capacity = FIRST_CAPACITY }, Buffer)
+    capacity = FIRST_CAPACITY, resets = 0 }, Buffer)
 end
 
 return buffer

@@ -12,8 +12,9 @@ local Gate = {}
 Gate.__index = Gate
 function Gate:complete(ready, failure)
   if self.passed then return end
-  self.passed = true
-  host.wake(self.waiter, ready, failure)
+  local waiter = self.waiter
+  self.passed, self.waiter = true, nil -- whoever is later holds the gate for some time yet
+  host.wake(waiter, ready, failure)
 end
 
 local function no_host(last)

@@ -39,14 +39,12 @@ function Future:is_done() return self.done end
 
 --- Gives the request up: wait() gives the error CANCELLED, unless the answer came before. The
 --- server may still act on it.
----@return boolean cancelled false: it was done already
+---@return boolean cancelled false: it was done already, or its answer has come
 function Future:cancel()
   if self.done then return false end
-  if self.tag and self.session.handle then
-    C.cql_cancel(self.session.handle, self.tag)
-  else
-    self:complete(nil, error_of.driver("CANCELLED", "the request was cancelled before it was sent"))
-  end
+  local handle = self.session.handle
+  if self.tag and handle then return C.cql_cancel(handle, self.tag) > 0 end
+  self:complete(nil, error_of.driver("CANCELLED", "the request was cancelled before it was sent"))
   return true
 end
 

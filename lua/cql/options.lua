@@ -31,7 +31,6 @@ local struct = ffi.new "cql_options_t"
 
 -- ---- modes: how rows are read ----
 
-local MODE_NAMES = { int64 = true, plain = true, array = true, view = true }
 local INT64 = { auto = true, cdata = true, number = true, string = true }
 local modes = {}
 
@@ -61,9 +60,8 @@ local function mode_with(standard, options)
   if not INT64[int64] then
     return nil, "option int64 takes \"auto\", \"cdata\", \"number\" or \"string\""
   end
-  return mode_of(int64, pick(options.plain, standard.plain) and true or false,
-    pick(options.array, standard.array) and true or false,
-    pick(options.view, standard.view) and true or false)
+  return mode_of(int64, pick(options.plain, standard.plain), pick(options.array, standard.array),
+    pick(options.view, standard.view))
 end
 
 -- ---- fields of the struct ----
@@ -159,13 +157,20 @@ local SWITCHES = {
   skip_metadata = ffi.C.CQL_OPTION_SKIP_METADATA,
 }
 
-local known = { prefetch = true }
-for _, list in ipairs { MODE_NAMES, CHECKS, SWITCHES } do
+local BOOLEANS = { plain = true, array = true, view = true, prefetch = true } -- read elsewhere
+
+local known = { int64 = true }
+for _, list in ipairs { BOOLEANS, CHECKS, SWITCHES } do
   for name in pairs(list) do known[name] = true end
 end
 
-local function set_switch(name, value)
+local function wrong_boolean(name, value)
   if type(value) ~= "boolean" then return name .. " takes true or false" end
+end
+
+local function set_switch(name, value)
+  local why = wrong_boolean(name, value)
+  if why then return why end
   local flag = SWITCHES[name]
   struct.flags = value and bit.bor(struct.flags, flag) or bit.band(struct.flags, bit.bnot(flag))
 end
@@ -190,6 +195,8 @@ local function set_all(options, anchors)
       why = set_switch(name, value)
     elseif CHECKS[name] then
       why = set_value(name, value, anchors)
+    elseif BOOLEANS[name] then
+      why = wrong_boolean(name, value)
     elseif not known[name] then
       why = names.unknown("option", name, known)
     end
@@ -201,6 +208,8 @@ end
 --- and a text for misuse.
 ---@return table?, string?
 function options_of.ready(standard_mode, options)
+  if type(options) ~= "table" then return nil, "options are a table, not a " .. type(options) end
+  if options.paging_state then return nil, "paging_state is an option of execute()" end
   C.cql_options_init(struct)
   local anchors = {}
   local why, mode = set_all(options, anchors), nil

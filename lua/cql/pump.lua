@@ -10,7 +10,7 @@ local host = require "cql.host"
 local result = require "cql.result"
 local config = require "cql.config"
 
-local pcall, remove, wake = pcall, table.remove, host.wake
+local pcall, wake = pcall, host.wake
 local decode_result, void = result.decode, result.void
 
 local pump = {}
@@ -25,7 +25,6 @@ local batch = ffi.new("cql_completion_t[?]", BATCH)
 ---@field waiter table|false false: it is free
 ---@field mode cql.Mode|false how rows are read
 ---@field statement string|cql.Statement|cql.Batch|false this and the next: for the next page
----@field values table|false
 ---@field options table|false
 ---@field next_free cql.Slot|false
 
@@ -35,8 +34,8 @@ function pump.slots() return { free = false, free_count = 0, count = 0 } end
 local function new_slot(slots)
   local number = slots.count + 1
   local slot = {
-    number = number, waiter = false, mode = false, statement = false, values = false,
-    options = false, next_free = false,
+    number = number, waiter = false, mode = false, statement = false, options = false,
+    next_free = false,
   }
   slots[number], slots.count = slot, number
   return slot
@@ -55,7 +54,7 @@ end
 
 local function release(slots, slot)
   slot.waiter, slot.mode = false, false
-  slot.statement, slot.values, slot.options = false, false, false
+  slot.statement, slot.options = false, false
   slot.next_free = slots.free
   slots.free, slots.free_count = slot, slots.free_count + 1
 end
@@ -67,9 +66,9 @@ function pump.slot(session, waiter, mode) return take(session.slots, waiter, mod
 function pump.unused(session, number) release(session.slots, session.slots[number]) end
 
 --- Submits the request; its answer completes `waiter`. Gives the slot's number.
-function pump.submit(session, request, waiter, mode, statement, values, options)
+function pump.submit(session, request, waiter, mode, statement, options)
   local slot = take(session.slots, waiter, mode)
-  slot.statement, slot.values, slot.options = statement, values or false, options or false
+  slot.statement, slot.options = statement, options or false
   local number = slot.number
   C.cql_submit(request, number)
   return number
@@ -89,19 +88,25 @@ end
 
 local function value_of(session, done, slot)
   local answer = done.result
-  if answer ~= nil and answer.kind == C.CQL_RESULT_ROWS and slot.mode.view then
-    return result.view(session, done, slot)
-  end
-  local ok, value, failure = pcall(decode, session, done, slot)
-  if answer ~= nil then C.cql_result_free(answer) end
+  local is_view = answer ~= nil and answer.kind == C.CQL_RESULT_ROWS and slot.mode.view
+  local ok, value, failure = pcall(is_view and result.view or decode, session, done, slot)
+  if answer ~= nil and not (is_view and ok) then C.cql_result_free(answer) end
   if ok then return value, failure end
   return nil, error_of.driver("INTERNAL", tostring(value))
 end
 
---- One who waits for room may go on; those who have gone meanwhile don't count.
+--- There is room for one more request: the first of those who wait for it may go on; those who have
+--- gone meanwhile, or need none, don't count. Who is woken may come back here at once: that is
+--- remembered, for there may be thousands.
 local function make_room(session)
+  session.rooms = session.rooms + 1
+  if session.rooms > 1 then return end
   local busy = session.busy
-  while busy[1] and wake(remove(busy, 1)) == false do end
+  while session.rooms > 0 do
+    local waiter = busy:pop()
+    while waiter and wake(waiter) == false do waiter = busy:pop() end
+    session.rooms = session.rooms - 1
+  end
 end
 pump.make_room = make_room
 
@@ -112,7 +117,7 @@ local function complete(session, c)
   local value, failure = value_of(session, c, slot)
   release(slots, slot)
   wake(waiter, value, failure)
-  if session.busy[1] then make_room(session) end
+  if session.busy.first then make_room(session) end
 end
 
 -- ---- events and questions ----
@@ -205,6 +210,7 @@ function pump.abandon(session, status)
     end
   end
   session:on_failed(failure)
+  host.detach(session) -- a turn has nothing to do for it, and would not sleep for it
 end
 
 return pump

@@ -111,7 +111,7 @@ local function next_page(rows)
 end
 
 local function prefetch(page)
-  if page and page.options and page.options.prefetch then page:start() end
+  if page and page.prefetch then page:start() end
 end
 
 local function iterate_page(state)
@@ -174,6 +174,10 @@ local function new_meta(execution, shape)
   }
 end
 
+local function read_only()
+  error("this table is what all statements give that have no rows: make one of your own", 2)
+end
+
 -- The last of them is kept: executions in which nothing is unusual are alike, as long as the same
 -- node answers. Its address lives as long as the session.
 local function meta_of(cache, done, shape)
@@ -182,7 +186,7 @@ local function meta_of(cache, done, shape)
     cache.address, cache.attempts = done.address, done.attempts
     cache.consistency = done.consistency
     cache.meta = new_meta(execution_of(done), shape)
-    cache.empty = setmetatable({}, cache.meta)
+    cache.empty = setmetatable({}, { __index = cache.meta.__index, __newindex = read_only })
   end
   return cache.meta
 end
@@ -196,10 +200,17 @@ end
 local function page_of(session, c, slot)
   local state = c.paging_state
   if state.length < 0 then return nil end
-  return paging.new({
-    session = session, statement = slot.statement, values = slot.values or nil,
-    options = slot.options or nil,
-  }, ffi.string(state.data, state.length))
+  local statement, options = slot.statement, slot.options or nil
+  local ahead = options and options.prefetch
+  if ahead == nil and type(statement) == "table" and statement.options then
+    ahead = statement.options.prefetch
+  end
+  return paging.new {
+    session = session, statement = statement, options = options, prefetch = ahead,
+    raw = ffi.string(state.data, state.length),
+    bound = c.bound.length > 0 and ffi.string(c.bound.data, c.bound.length) or "",
+    bound_count = c.bound_count,
+  }
 end
 
 --- The shape of these columns for one way of reading them; remembered by the session.
@@ -345,6 +356,9 @@ local view_meta = {
   __index = function(self, key)
     if View[key] then return View[key] end
     if key == "paging_state" then return self.page and self.page:state() end
+    if type(key) == "number" then
+      error("a view has no rows by number: read them with view:each()", 2)
+    end
   end,
 }
 
@@ -353,18 +367,19 @@ local view_meta = {
 function result.view(session, done, slot)
   local c = done.result
   local shape = shape_of(session, c.metadata, slot.mode)
-  return setmetatable({
-    result = ffi.gc(c, C.cql_result_free), shape = shape, count = c.row_count,
-    execution = execution_of(done, c), columns = shape.names, types = shape.types,
-    page = page_of(session, c, slot),
+  local view = setmetatable({
+    shape = shape, count = c.row_count, execution = execution_of(done, c), columns = shape.names,
+    types = shape.types, page = page_of(session, c, slot),
   }, view_meta)
+  view.result = ffi.gc(c, C.cql_result_free) -- last: who fails before that frees it himself
+  return view
 end
 
 --- Lets the memory of this page go; its row must not be touched any more.
 function View:close()
   if not self.result then return end
   C.cql_result_free(ffi.gc(self.result, nil))
-  self.result = nil
+  self.result, self.loop = nil, nil
   if self.reader then self.reader:fill(nil, 0) end
 end
 
@@ -372,11 +387,16 @@ end
 --- and length, until the loop goes on; nil for null, and for columns that hold no bytes.
 ---@param column string|integer
 ---@return ffi.cdata*? bytes, integer? length
-function View:slice(column) return self.reader:slice(column) end
+function View:slice(column)
+  if not self.loop then error("no row is being read: slice() is for a loop over view:each()", 2) end
+  return self.reader:slice(column)
+end
 
-local function view_start(state)
-  local view = state.view
-  view.reader = rows_of.view(view.shape)
+-- Begins to read rows of this shape. The row holds the view, and so the memory that it reads.
+local function view_start(view, state)
+  if not view.reader or view.reader.shape ~= view.shape then
+    view.reader = rows_of.view(view.shape, view)
+  end
   state.cells = rows_of.cells(view.shape, CELLS_ROWS)
 end
 
@@ -384,22 +404,22 @@ end
 local function view_next_page(state)
   local view = state.view
   local following, failure = view.page:next()
+  if not failure and getmetatable(following) ~= view_meta then
+    failure = error_of.status(ffi.C.CQL_EMALFORMED, "a page that is none")
+  end
   if failure then error(failure, 0) end
   view:close()
-  view.result, view.page, view.count = following.result, following.page, following.count
-  following.result = nil
-  prefetch(view.page)
-  if following.shape ~= view.shape then
-    view.shape = following.shape
-    view.columns, view.types = following.columns, following.types
-    view_start(state)
+  for _, name in ipairs { "result", "page", "count", "execution", "shape", "columns", "types" } do
+    view[name] = following[name]
   end
+  following.result, view.loop = nil, state
+  prefetch(view.page)
+  view_start(view, state)
 end
 
 -- More cells into the state; false at the end.
 local function view_refill(state)
   local view = state.view
-  if not view.result then error("this view was closed", 3) end
   state.at, state.got = 0, C.cql_result_cells(view.result, CELLS_ROWS, state.cells)
   if state.got > 0 then return true end
   if state.got < 0 then error(error_of.status(state.got), 0) end
@@ -409,14 +429,18 @@ local function view_refill(state)
 end
 
 local function iterate_view(state)
+  local view = state.view
+  if view.loop ~= state then
+    error(view.result and "another loop reads this view" or "this view was closed", 2)
+  end
   state.at = state.at + 1
   while state.at >= state.got do
     if not view_refill(state) then
-      state.view:close()
+      view:close()
       return nil
     end
   end
-  local reader = state.view.reader
+  local reader = view.reader
   reader:fill(state.cells, state.at)
   return reader.row
 end
@@ -425,8 +449,11 @@ end
 --- anew each time: what it holds is made when it is touched.
 ---@return fun(): table?
 function View:each()
+  if not self.result then error("this view was closed", 2) end
   local state = { view = self, at = -1, got = 0 }
-  view_start(state)
+  self.loop = state
+  C.cql_result_rewind(self.result)
+  view_start(self, state)
   prefetch(self.page)
   return iterate_view, state
 end

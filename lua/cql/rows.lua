@@ -187,7 +187,7 @@ View.__index = View
 
 -- Where a row is: in the row itself, so that all rows of a shape are read by the same function,
 -- which LuaJIT compiles once. No column has such a name.
-local CELLS, FIRST = "\0cells", "\0first"
+local CELLS, FIRST, HOLDER = "\0cells", "\0first", "\0holder"
 
 --- Turns to row `row_index` (from 0) of `cells`, which must live as long as the view stays there;
 --- nil: to no row, so that a read raises.
@@ -227,10 +227,12 @@ end
 
 --- A row that is read in place: no table per row, no string before it is touched.
 ---@param shape cql.Shape
+---@param holder any what keeps the memory of the cells: the row keeps it
 ---@return cql.View
-function rows.view(shape)
+function rows.view(shape, holder)
   shape.row_meta = shape.row_meta or row_meta(shape)
-  local row = setmetatable({ [CELLS] = false, [FIRST] = 0 }, shape.row_meta)
+  local row = setmetatable({ [CELLS] = false, [FIRST] = 0, [HOLDER] = holder or false },
+    shape.row_meta)
   return setmetatable({ shape = shape, column_count = shape.column_count, row = row }, View)
 end
 

@@ -4,23 +4,27 @@ local C = require("cql.ffi").C
 local error_of = require "cql.error"
 local config = require "cql.config"
 local host = require "cql.host"
+local answer = require "cql.wait.answer"
 local pump = require "cql.pump"
 local options_of = require "cql.options"
 local statement_of = require "cql.statement"
 local batch_of = require "cql.batch"
 local binder_of = require "cql.binder"
 local buffer_of = require "cql.buffer"
+local queue_of = require "cql.queue"
 local future_of = require "cql.future"
 local paging = require "cql.paging"
 
 -- What each request needs, under names that never change: LuaJIT compiles such functions without
 -- asking at each call what they are by now.
-local type = type
+local type, pcall = type, pcall
 local new_waiter, wait, drive = host.waiter, host.wait, host.drive
 local is_prepared, is_batch = statement_of.is, batch_of.is
 local submit_to, encode_values = pump.submit, binder_of.encode
 
 local STATEMENTS_MAX = 1000 -- that a session prepared by itself
+local DRAIN_MS, DRAIN_MAX_MS = 5000, 24 * 3600000 -- of close()
+local KEYSPACE_MAX = 200 -- bytes of a name
 
 ---@class cql.Session
 local Session = {}
@@ -31,16 +35,27 @@ local request_out = ffi.new "cql_request_t *[1]"
 
 -- ---- failing ----
 
--- A failure that is a mistake in the program raises where the program called.
-local function misuse(text) return { misuse = text } end
+-- A failure that is a mistake in the program raises where the program called; level 0: as it is.
+local function misuse(text, level) return { misuse = text, level = level or 2 } end
 
 -- Always as `return refuse(...)`: a tail call, so that level 2 is the caller of the method.
 local function refuse(failure)
-  if failure.misuse then error(failure.misuse, 2) end
+  if failure.misuse then error(failure.misuse, failure.level) end
   return nil, failure
 end
 
-local function closed() return error_of.status(ffi.C.CQL_ECLOSED) end
+-- The same for who asks later.
+local function error_from(failure)
+  if not failure.misuse then return failure end
+  return error_of.driver("MISUSE", tostring(failure.misuse))
+end
+
+local function closed(session)
+  if getmetatable(session) ~= Session then
+    return misuse "a session's functions are called with a colon: session:execute(...)"
+  end
+  return error_of.status(ffi.C.CQL_ECLOSED)
+end
 
 -- ---- taking and submitting ----
 
@@ -50,42 +65,51 @@ local function undriven(session)
   if not driven then return error_of.driver("NO_DRIVER", why) end
 end
 
-local LATER = {} -- in the place of a failure: what has to come first will send it again
+-- In the place of a failure, for a future, which doesn't wait: what has to come first will send it
+-- again. That is a statement, or room for one more request.
+local LATER, NO_ROOM = {}, {}
 
--- Waits in `list` for what is needed first, and gives it. A future doesn't wait: nil and LATER.
-local function await(session, list, waiter)
+-- Waits in `queue`, and gives what it is woken with. A future: nil and `later`.
+local function await(session, queue, waiter, later)
   if waiter and waiter.resend then
-    list[#list + 1] = waiter.resend
-    return nil, LATER
+    queue:push(waiter.resend)
+    return nil, later
   end
   local own = new_waiter "seldom"
-  list[#list + 1] = own
+  queue:push(own)
   return wait(session, own)
 end
 
--- As many are under way as may be: once some of them have ended.
-local function take_later(session, waiter, status)
-  while status == C.CQL_EBUSY do
-    local _, later = await(session, session.busy, waiter)
+-- As many are under way as may be: once some of them have ended. Whoever is woken for the room that
+-- they left uses it, or wakes the next.
+local function take_later(session, waiter)
+  local status
+  repeat
+    local _, later = await(session, session.busy, waiter, NO_ROOM)
     if later then return nil, later end
-    if not session.handle then return nil, closed() end
+    if not session.handle then return nil, closed(session) end
     local failure = undriven(session)
-    if failure then return nil, failure end
+    if failure then
+      pump.make_room(session)
+      return nil, failure
+    end
     status = C.cql_request_take(session.handle, request_out)
-  end
-  if status ~= 0 then return nil, error_of.status(status) end
-  return request_out[0]
+  until status ~= C.CQL_EBUSY
+  if status == 0 then return request_out[0] end
+  pump.make_room(session)
+  return nil, error_of.status(status)
 end
 
 -- A request to fill, whose answer goes to `waiter`. No loops on this path: one that ends after its
 -- first round is what LuaJIT can't compile, nor what calls it.
 local function take(session, waiter)
-  if not session.handle then return nil, closed() end
+  if not session.handle then return nil, closed(session) end
   local failure = undriven(session)
   if failure then return nil, failure end
   local status = C.cql_request_take(session.handle, request_out)
-  if status ~= 0 then return take_later(session, waiter, status) end
-  return request_out[0]
+  if status == 0 then return request_out[0] end
+  if status == C.CQL_EBUSY then return take_later(session, waiter) end
+  return nil, error_of.status(status)
 end
 
 -- Gives the request back, and its room to whoever waits for it. Gives `failure`.
@@ -96,7 +120,7 @@ local function discard(session, request, failure)
 end
 
 -- Sets options, and submits. Gives a failure, or nil and the slot.
-local function submit(session, waiter, request, statement, values, options, defaults, idempotent)
+local function submit(session, waiter, request, statement, options, defaults, idempotent)
   local mode = session.mode
   if options or defaults or idempotent then
     local why, status
@@ -104,18 +128,18 @@ local function submit(session, waiter, request, statement, values, options, defa
     if why then return discard(session, request, misuse(why)) end
     if status then return discard(session, request, error_of.status(status)) end
   end
-  return nil, submit_to(session, request, waiter, mode, statement, values, options)
+  return nil, submit_to(session, request, waiter, mode, statement, options)
 end
 
 -- The same with the options of a prepared statement alone, which were made ready with it.
-local function submit_ready(session, waiter, request, statement, values)
+local function submit_ready(session, waiter, request, statement)
   local ready, mode = statement.ready, session.mode
   if ready then
     local status = C.cql_request_options(request, ready.struct)
     if status ~= 0 then return discard(session, request, error_of.status(status)) end
     mode = ready.mode
   end
-  return nil, submit_to(session, request, waiter, mode, statement, values, nil)
+  return nil, submit_to(session, request, waiter, mode, statement, nil)
 end
 
 local function send_text(session, waiter, text, options)
@@ -123,15 +147,22 @@ local function send_text(session, waiter, text, options)
   if not request then return failure end
   local status = C.cql_request_query(request, text, #text)
   if status ~= 0 then return discard(session, request, error_of.status(status)) end
-  return submit(session, waiter, request, text, nil, options)
+  return submit(session, waiter, request, text, options)
 end
 
 local NO_VALUES = {}
 
 -- The values of a prepared statement, in the buffer. Their number and flags; or nil, a failure.
+-- They may have metatables that raise, or that come back here.
 local function encode(session, statement, values)
   buffer:reset()
-  local count, flags = encode_values(statement.binder, buffer, values or NO_VALUES, session.version)
+  local round = buffer.resets
+  local ok, count, flags = pcall(encode_values, statement.binder, buffer, values or NO_VALUES,
+    session.version)
+  if not ok then return nil, misuse(count, 0) end
+  if buffer.resets ~= round then
+    return nil, misuse "a value executed something while it was read"
+  end
   if count then return count, flags end
   return nil, error_of.driver("VALUE", flags)
 end
@@ -147,8 +178,18 @@ local function send_prepared(session, waiter, statement, values, options)
   if not count then return discard(session, request, flags) end
   local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
   if status ~= 0 then return discard(session, request, error_of.status(status)) end
-  if not options then return submit_ready(session, waiter, request, statement, values) end
-  return submit(session, waiter, request, statement, values, options, statement.options)
+  if not options then return submit_ready(session, waiter, request, statement) end
+  return submit(session, waiter, request, statement, options, statement.options)
+end
+
+-- With the values as they were sent before.
+local function send_bound(session, waiter, statement, bound, count, options)
+  local request, failure = take(session, waiter)
+  if not request then return failure end
+  C.cql_request_execute(request, statement.handle)
+  local status = C.cql_bind_encoded(request, bound, #bound, count, 0)
+  if status ~= 0 then return discard(session, request, error_of.status(status)) end
+  return submit(session, waiter, request, statement, options, statement.options)
 end
 
 -- ---- preparing ----
@@ -157,23 +198,50 @@ local Preparing = {}
 Preparing.__index = Preparing
 
 function Preparing:complete(handle, failure)
-  local session, statement = self.session, nil
-  session.preparing[self.key] = nil
+  local statement
+  self.all[self.key] = nil
   if handle then
-    statement = statement_of.new(session, handle, self.text)
-    session.statements:put(self.key, statement)
+    local ok, made = pcall(statement_of.new, self.session, handle, self.text)
+    if ok then
+      statement = made
+      self.statements:put(self.key, statement)
+    else
+      failure = error_of.driver("INTERNAL", tostring(made))
+    end
   end
-  for i = 1, #self.waiting do host.wake(self.waiting[i], statement, failure) end
+  for waiter in queue_of.pop, self.waiting do host.wake(waiter, statement, failure) end
+end
+
+-- What a statement means depends on the keyspace: those that are on their way go to who waits for
+-- them, and are not remembered.
+local function forget_statements(session)
+  session.statements, session.preparing = statement_of.cache(STATEMENTS_MAX), {}
 end
 
 -- Statements are known by their text, and by the keyspace that was asked for with them.
 local function key_of(text, options)
   local keyspace = options and options.keyspace
-  return keyspace and keyspace .. "\0" .. text or text
+  return type(keyspace) == "string" and keyspace .. "\0" .. text or text
 end
 
 local function known(session, text, options)
   return session.statements:get(key_of(text, options))
+end
+
+local function start_preparing(session, waiter, key, text, options)
+  local request, failure = take(session, waiter)
+  if not request then return nil, failure end
+  local preparing = setmetatable({
+    session = session, statements = session.statements, all = session.preparing, key = key,
+    text = text, waiting = queue_of.new(),
+  }, Preparing)
+  local status = C.cql_request_prepare(request, text, #text)
+  if status ~= 0 then return nil, discard(session, request, error_of.status(status)) end
+  local only = options and { keyspace = options.keyspace, timeout_ms = options.timeout_ms }
+  failure = submit(session, preparing, request, text, only)
+  if failure then return nil, failure end
+  preparing.all[key] = preparing
+  return preparing
 end
 
 -- The statement of this text, prepared if it isn't yet; several who ask for it at once share one
@@ -185,17 +253,11 @@ local function prepared(session, waiter, text, options)
   if statement then return statement end
   local preparing = session.preparing[key]
   if not preparing then
-    local request, failure = take(session, waiter)
-    if not request then return nil, failure end
-    preparing = setmetatable({ session = session, key = key, text = text, waiting = {} }, Preparing)
-    local status = C.cql_request_prepare(request, text, #text)
-    if status ~= 0 then return nil, discard(session, request, error_of.status(status)) end
-    local only = options and { keyspace = options.keyspace, timeout_ms = options.timeout_ms }
-    failure = submit(session, preparing, request, text, nil, only)
-    if failure then return nil, failure end
-    session.preparing[key] = preparing
+    local failure
+    preparing, failure = start_preparing(session, waiter, key, text, options)
+    if not preparing then return nil, failure end
   end
-  return await(session, preparing.waiting, waiter)
+  return await(session, preparing.waiting, waiter, LATER)
 end
 
 -- ---- batches ----
@@ -206,15 +268,18 @@ local function add_to_batch(session, request, statement, values)
   end
   local count, flags = encode(session, statement, values)
   if not count then return nil, flags end
-  return C.cql_batch_add_prepared(request, statement.handle, buffer.data, buffer.size, count, flags)
+  return C.cql_batch_add_prepared(request, statement.handle, buffer.data, buffer.size, count,
+    flags)
 end
 
--- Which statements the batch consists of, those of text with values prepared.
+-- Which statements the batch consists of, those of text with values prepared. That may take a
+-- while, and the batch be filled anew meanwhile.
 local function batch_statements(session, waiter, batch, options)
   local list, idempotent = {}, true
+  local statements, values = batch.statements, batch.values
   for i = 1, batch.size do
-    local statement = batch.statements[i]
-    if type(statement) == "string" and batch.values[i] then
+    local statement = statements[i]
+    if type(statement) == "string" and values[i] then
       local failure
       statement, failure = prepared(session, waiter, statement, options)
       if not statement then return nil, failure end
@@ -229,24 +294,33 @@ local function batch_statements(session, waiter, batch, options)
   return list, idempotent
 end
 
+local function fill_batch(session, request, list, values)
+  for i = 1, #list do
+    local status, failure = add_to_batch(session, request, list[i], values[i] or nil)
+    if not status then
+      if failure.message then
+        failure.message = ("statement %d of the batch: %s"):format(i, failure.message)
+      end
+      return failure
+    end
+    if status ~= 0 then return error_of.status(status) end
+  end
+end
+
 local function send_batch(session, waiter, batch, values, options)
   if values ~= nil then return misuse "a batch has its own values: give nil for them" end
+  if options and options.paging_state then return misuse "a batch has no pages" end
   if batch.size == 0 then return misuse "this batch is empty: add statements to it" end
+  values = batch.values
   local list, idempotent = batch_statements(session, waiter, batch, options)
   if not list then return idempotent end
   local request, failure = take(session, waiter)
   if not request then return failure end
   local status = C.cql_request_batch(request, batch.type)
   if status ~= 0 then return discard(session, request, error_of.status(status)) end
-  for i = 1, batch.size do
-    status, failure = add_to_batch(session, request, list[i], batch.values[i] or nil)
-    if not status then
-      failure.message = ("statement %d of the batch: %s"):format(i, failure.message)
-      return discard(session, request, failure)
-    end
-    if status ~= 0 then return discard(session, request, error_of.status(status)) end
-  end
-  return submit(session, waiter, request, batch, nil, options, batch.options, idempotent)
+  failure = fill_batch(session, request, list, values)
+  if failure then return discard(session, request, failure) end
+  return submit(session, waiter, request, batch, options, batch.options, idempotent)
 end
 
 -- ---- all kinds ----
@@ -262,20 +336,32 @@ local function open_paging(session, statement, values, options)
   return copy
 end
 
--- Gives a failure, or nil and the slot. May wait, for a statement to be prepared or for room; if
--- `waiter` is to be sent again instead, the failure is LATER.
-local function send(session, waiter, statement, values, options)
-  if not session.handle then return closed() end
+-- What is wrong with the kinds of the arguments; nil: nothing.
+local function wrong_kinds(values, options)
   if values ~= nil and type(values) ~= "table" then
-    return misuse("values are a table, not a " .. type(values))
+    return "values are a table, not a " .. type(values)
   end
   if options ~= nil and type(options) ~= "table" then
-    return misuse("options are a table, not a " .. type(options))
+    return "options are a table, not a " .. type(options)
   end
-  if type(statement) == "string" and values then
-    local failure
-    statement, failure = prepared(session, waiter, statement, options)
-    if not statement then return failure end
+end
+
+-- Gives a failure, or nil and the slot. May wait, for a statement to be prepared or for room; if
+-- `waiter` is to be sent again instead, the failure is LATER or NO_ROOM.
+local function send(session, waiter, statement, values, options)
+  if not session.handle then return closed(session) end
+  local wrong = wrong_kinds(values, options)
+  if wrong then return misuse(wrong) end
+  if type(statement) == "string" then
+    if values then
+      local failure
+      statement, failure = prepared(session, waiter, statement, options)
+      if not statement then return failure end
+    end
+  elseif not is_prepared(statement) then
+    if is_batch(statement) then return send_batch(session, waiter, statement, values, options) end
+    return misuse("a statement is text, a prepared statement or a batch, not a "
+      .. type(statement))
   end
   if options and options.paging_state then
     local failure
@@ -283,11 +369,7 @@ local function send(session, waiter, statement, values, options)
     if not options then return failure end
   end
   if type(statement) == "string" then return send_text(session, waiter, statement, options) end
-  if is_prepared(statement) then
-    return send_prepared(session, waiter, statement, values, options)
-  end
-  if is_batch(statement) then return send_batch(session, waiter, statement, values, options) end
-  return misuse("a statement is text, a prepared statement or a batch, not a " .. type(statement))
+  return send_prepared(session, waiter, statement, values, options)
 end
 
 --- Runs a statement: text, prepared, or a batch. Text with values is prepared by itself, once. In
@@ -331,19 +413,23 @@ local function resend_of(future, statement, values, options)
   }, Resend)
 end
 
+-- false: it makes no use of the room that it was woken for, if it was.
 function Resend:complete(statement, failure)
-  local future, ok, slot = self.future, true, nil
+  local future, slot = self.future, nil
   if future.done then return false end -- cancelled
   if statement then self.found[statement.text] = statement end
   if not failure then
-    ok, failure, slot = pcall(send, future.session, future, self.statement, self.values,
-      self.options)
+    local ok
+    ok, failure, slot = answer.reading("a value", send, future.session, future, self.statement,
+      self.values, self.options)
+    if not ok then failure = misuse(failure) end
   end
-  if failure == LATER then return end
+  if failure == NO_ROOM then return end
+  if failure == LATER then return false end
   future.resend, future.tag = nil, slot
-  if not ok then failure = error_of.driver("INTERNAL", tostring(failure)) end
   if not failure then return end
-  future:complete(nil, failure.misuse and error_of.driver("MISUSE", failure.misuse) or failure)
+  future:complete(nil, error_from(failure))
+  return false
 end
 
 --- As execute(), without waiting for the answer: gives a future at once. Many may be under way.
@@ -355,11 +441,12 @@ end
 ---@return cql.Future
 function Session:submit(statement, values, options)
   local future = future_of.new(self)
-  if is_unprepared(self, statement, values, options) then
+  local is_sound = self.handle and not wrong_kinds(values, options)
+  if is_sound and is_unprepared(self, statement, values, options) then
     future.resend = resend_of(future, statement, values, options)
   end
   local failure, slot = send(self, future, statement, values, options)
-  if failure == LATER then return future end
+  if failure == LATER or failure == NO_ROOM then return future end
   future.resend, future.tag = nil, slot
   if failure and failure.misuse then return refuse(failure) end
   if failure then future:complete(nil, failure) end
@@ -371,33 +458,43 @@ end
 ---@param options cql.Options?
 ---@return cql.Statement?, cql.Error?
 function Session:prepare(text, options)
+  if not self.handle then return refuse(closed(self)) end
   if type(text) ~= "string" then error("prepare takes the statement as text", 2) end
-  if not self.handle then return nil, closed() end
+  local ready, why
+  if options ~= nil then
+    ready, why = options_of.ready(self.mode, options)
+    if not ready then return refuse(misuse(why)) end
+  end
   local statement, failure = prepared(self, nil, text, options)
   if not statement then return refuse(failure) end
-  if not options then return statement end
-  local ready, why = options_of.ready(self.mode, options)
-  if not ready then return refuse(misuse(why)) end
-  return statement_of.with(statement, options, ready)
+  return ready and statement_of.with(statement, options, ready) or statement
 end
 
 --- A new batch, to be filled by batch:add() and given to execute().
 ---@param kind "logged"|"unlogged"|"counter"|nil logged if nil
 ---@param options cql.Options?
 ---@return cql.Batch
-function Session:batch(kind, options) return batch_of.new(self, kind, options) end
+function Session:batch(kind, options)
+  if options ~= nil then
+    local ready, why = options_of.ready(self.mode, options)
+    if not ready then return refuse(misuse(why)) end
+  end
+  return batch_of.new(kind, options)
+end
 
 -- Asks for the next page of a result, with a deadline of its own. Gives a failure or nil.
 function Session:request_page(page, waiter)
-  if not self.handle then return closed() end
   local options = { paging_state = page.raw }
   for name, value in pairs(page.options or {}) do
     if name ~= "paging_state" then options[name] = value end
   end
+  local failure
   if type(page.statement) == "string" then
-    return (send_text(self, waiter, page.statement, options))
+    failure = send_text(self, waiter, page.statement, options)
+  else
+    failure = send_bound(self, waiter, page.statement, page.bound, page.bound_count, options)
   end
-  return (send_prepared(self, waiter, page.statement, page.values or nil, options))
+  return failure and error_from(failure)
 end
 
 --- Changes the keyspace on all connections. The name is taken as it stands: it is case-sensitive.
@@ -405,8 +502,11 @@ end
 ---@return boolean? true
 ---@return cql.Error?
 function Session:use(keyspace)
-  if type(keyspace) ~= "string" then error("use takes the name of a keyspace", 2) end
-  if not self.handle then return nil, closed() end
+  if not self.handle then return refuse(closed(self)) end
+  if type(keyspace) ~= "string" or keyspace == "" or #keyspace > KEYSPACE_MAX
+    or keyspace:find "%z" then
+    error("use takes the name of a keyspace, 1 to 200 bytes", 2)
+  end
   local failure = undriven(self)
   if failure then return nil, failure end
   local waiter = new_waiter "seldom"
@@ -414,12 +514,13 @@ function Session:use(keyspace)
   local status = C.cql_session_use(self.handle, keyspace, #keyspace, slot)
   if status ~= 0 then
     pump.unused(self, slot)
-    return nil, error_of.status(status)
+    if status ~= C.CQL_EBUSY then return nil, error_of.status(status) end
+    return nil, error_of.driver("BUSY", "another session:use() is under way: wait for it first")
   end
   local rows
   rows, failure = wait(self, waiter)
+  forget_statements(self) -- also if it failed, for it may be true of some connections
   if not rows then return nil, failure end
-  self.statements:clear() -- what a statement means depends on the keyspace
   return true
 end
 
@@ -435,7 +536,7 @@ local METRICS = {
 --- Counters since the session began, and the state of now.
 ---@return table<string, number>?, cql.Error?
 function Session:metrics()
-  if not self.handle then return nil, closed() end
+  if not self.handle then return nil, closed(self) end
   local status = C.cql_session_metrics(self.handle, metrics_out)
   if status < 0 then return nil, error_of.status(status) end
   local metrics = {}
@@ -466,10 +567,14 @@ Session.__tostring = Session.dump
 ---@return cql.Error?
 function Session:close(drain_ms)
   if not self.handle then return true end
+  drain_ms = drain_ms or DRAIN_MS
+  if type(drain_ms) ~= "number" or not (drain_ms >= 0 and drain_ms <= DRAIN_MAX_MS) then
+    error("close takes milliseconds, 0 to 86400000", 2)
+  end
+  local waiter = new_waiter() -- where waiting is a mistake, it says so before anything is closed
   self.on_end(self)
-  local status = C.cql_session_close(self.handle, drain_ms or 5000)
+  local status = C.cql_session_close(self.handle, drain_ms)
   if status < 0 then return nil, error_of.status(status) end
-  local waiter = new_waiter()
   self.closing = self.closing or {}
   self.closing[#self.closing + 1] = waiter
   drive(self)
@@ -519,13 +624,13 @@ end
 function Session:on_closed()
   local handle = self.handle
   if not handle then return end
-  pass(self, false, closed())
+  pass(self, false, closed(self))
   host.detach(self)
   self.handle = nil
   C.cql_session_free(ffi.gc(handle, nil))
-  for _, waiter in ipairs(self.busy) do host.wake(waiter) end
+  for waiter in queue_of.pop, self.busy do host.wake(waiter) end
   for _, waiter in ipairs(self.closing or {}) do host.wake(waiter, true) end
-  self.busy, self.closing = {}, nil
+  self.closing = nil
 end
 
 -- ---- opening ----
@@ -545,11 +650,12 @@ function session_of.open(options, level, on_end)
     return nil, error_of.status(status, ffi.string(C.cql_config_error(built)))
   end
   local session = setmetatable({
-    handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = {}, preparing = {},
-    gates = {}, shapes = {}, void_cache = {}, statements = statement_of.cache(STATEMENTS_MAX),
-    version = 5, mode = options_of.mode(options), handlers = options.on or {},
+    handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = queue_of.new(),
+    rooms = 0, gates = {}, shapes = {}, void_cache = {}, version = 5,
+    mode = options_of.mode(options), handlers = options.on or {},
     log_function = options.log, authenticate = options.authenticate, on_end = on_end or nothing,
   }, Session)
+  forget_statements(session)
   host.attach(session)
   return session
 end

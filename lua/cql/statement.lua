@@ -15,12 +15,12 @@ function Statement:__tostring() return "prepared statement: " .. self.text end
 local statement = {}
 
 --- `handle`: cql_prepared_t with a reference of its own, given up to the value.
-function statement.new(session, handle, text, options)
+function statement.new(session, handle, text)
+  handle = ffi.gc(handle, C.cql_prepared_unref)
   local binder = binder_of.new(C.cql_prepared_parameters(handle))
   return setmetatable({
-    session = session, handle = ffi.gc(handle, C.cql_prepared_unref), text = text,
-    binder = binder, parameters = binder.names, types = binder.types, options = options,
-    ready = false,
+    session = session, handle = handle, text = text, binder = binder, parameters = binder.names,
+    types = binder.types, options = false, ready = false,
   }, Statement)
 end
 
@@ -73,10 +73,6 @@ function Cache:put(key, known)
   local entry = { key = key, statement = known, recent = true }
   self.ring[at] = entry
   self.by_key[key] = entry
-end
-
-function Cache:clear()
-  self.by_key, self.ring, self.hand, self.size = {}, {}, 0, 0
 end
 
 return statement

@@ -93,7 +93,7 @@ function page.narrow()
   ngx.print(rows[1].id, " ", rows[1].name)
 end
 
-function page.waiting() ngx.print(#narrow().busy) end
+function page.waiting() ngx.print(narrow().busy.count) end
 
 function page.killed()
   for id = 1, 20 do assert(ngx.thread.kill(ngx.thread.spawn(item, id))) end

@@ -7,6 +7,7 @@ local server = require "spec.support.server"
 
 unit.cdef("loopback", [[
   struct spec_timespec { long seconds, nanoseconds; };
+  int prctl(int option, unsigned long value);
   int clock_gettime(int clock, struct spec_timespec *out);
 ]])
 
@@ -253,6 +254,43 @@ function World:metrics()
   local metrics = ffi.new "cql_metrics_t"
   assert(C.cql_session_metrics(self.session, metrics) == 0)
   return metrics
+end
+
+-- ---- the server alone ----
+
+local DEATH_SIGNAL, SIGKILL, SIGCONT, SIGSTOP = 1, 9, 18, 19
+
+local function serve_for_ever(world)
+  ffi.C.prctl(DEATH_SIGNAL, SIGKILL) -- it ends with its parent at the latest
+  while true do
+    world:turn_server()
+    local fds = { world.listener.fd }
+    for _, peer in ipairs(world.peers) do fds[#fds + 1] = peer.socket.fd end
+    socket.wait(fds, 1000)
+  end
+end
+
+-- Only the server, in a process of its own: for a client that waits. Its port; stop(), pause()
+-- and resume().
+function loopback.apart(serve)
+  local listener = assert(socket.listen(0))
+  io.stdout:flush()
+  local pid = ffi.C.fork()
+  if pid == 0 then
+    local world = setmetatable({ peers = {}, requests = 0, side = {}, serve = serve,
+      listener = listener }, World)
+    local _, why = pcall(serve_for_ever, world)
+    io.stderr:write("in the server: ", tostring(why), "\n")
+    ffi.C._exit(1)
+  end
+  listener:close()
+  local function stop()
+    ffi.C.kill(pid, SIGKILL)
+    ffi.C.waitpid(pid, nil, 0)
+  end
+  return { port = listener.port, stop = stop,
+    pause = function() ffi.C.kill(pid, SIGSTOP) end,
+    resume = function() ffi.C.kill(pid, SIGCONT) end }
 end
 
 function World:free_session()

@@ -21,10 +21,19 @@ function answer.run(name, call, ...)
   return ok, value
 end
 
---- For waiter(): raises where its caller was called, if waiting is a mistake there.
-function answer.refuse_waiting()
+--- Raises, if waiting is a mistake here: at `level`, or where waiter()'s caller was called.
+function answer.refuse_waiting(level)
   if not answering then return end
-  error(answering .. " may not wait: it is answered within the session's turn", 4)
+  error(answering .. " may not wait: it is answered within the session's turn", level or 4)
+end
+
+--- Runs `call(...)`, which may read values of users; those may not wait. As pcall().
+function answer.reading(name, call, ...)
+  local outer = answering
+  answering = name
+  local ok, a, b = pcall(call, ...)
+  answering = outer
+  return ok, a, b
 end
 
 return answer

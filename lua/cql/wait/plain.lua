@@ -102,11 +102,38 @@ end
 local WAITING = {} -- what a task yields when it waits
 local current      -- the waiter of the task that runs now
 
+-- Those that have not ended, in a ring: what they wait for may be known to nobody but them and the
+-- session that they hold, and the collector would take both.
+local living = {}
+living.following, living.previous = living, living
+
+local function hold(task)
+  local last = living.previous
+  task.previous, task.following = last, living
+  last.following, living.previous = task, task
+end
+
+local function let_go(task)
+  task.previous.following, task.following.previous = task.following, task.previous
+  task.previous, task.following = nil, nil
+end
+
+-- Errors may be tables, of which __tostring may raise.
+local function text_of(failure)
+  local ok, text = pcall(tostring, failure)
+  return ok and text or "an error that can't be shown"
+end
+
 local function task_ended(task, ok, failure)
+  let_go(task)
   if task.run then task.run.live = task.run.live - 1 end
   if ok then return end
-  task:failed(failure, debug.traceback(task.waiter.thread, tostring(failure)))
+  task:failed(failure, debug.traceback(task.waiter.thread, text_of(failure)))
 end
+
+-- A task that yields by itself would never be resumed, and whoever waits for it never woken.
+local YIELDED = "coroutine.yield() in a coroutine of cql.run or cql.spawn: only what it resumes "
+  .. "itself may yield (cql.sleep(0) lets others run)"
 
 -- Whatever is called or yielded here is compiled by LuaJIT, up to the call and from there on.
 local function run_ready()
@@ -119,8 +146,9 @@ local function run_ready()
     ring_count = ring_count - 1
     current = waiter
     local ok, what = resume(waiter.thread, a, b)
-    if what ~= WAITING and status(waiter.thread) == "dead" then
-      task_ended(waiter.task, ok, what)
+    if what ~= WAITING then
+      local ended = status(waiter.thread) == "dead"
+      task_ended(waiter.task, ok and ended, ended and what or YIELDED)
     end
   end
   current = previous
@@ -137,6 +165,7 @@ local function start(run, call, ...)
   }, Task)
   task.waiter = new_waiter(create(body), task)
   if run then run.live = run.live + 1 end
+  hold(task)
   ready(task.waiter, task)
   return task
 end
@@ -174,14 +203,28 @@ end
 
 -- ---- turns ----
 
+local WAIT_MAX_MS = 2 ^ 31 - 1 -- an int of C
+
 local sessions = {} -- weak: a session that nobody holds is collected
 local pollfds, pollfds_size = nil, 0
 
+-- The first that is still there, and an array of all where there are several: held from here on,
+-- for the collector may come at any time.
 local function attached()
+  local first, list
   for i = #sessions, 1, -1 do
-    if not sessions[i].session then table.remove(sessions, i) end
+    local session = sessions[i].session
+    if not session then
+      table.remove(sessions, i)
+    elseif list then
+      list[#list + 1] = session
+    elseif first then
+      list = { first, session }
+    else
+      first = session
+    end
   end
-  return #sessions
+  return first, list
 end
 
 --- From now on turns step this session too, until it is detached or collected.
@@ -202,15 +245,14 @@ local function step_one(session, wait_ms)
 end
 
 -- Several: all flushed, then one poll over their descriptors, then each takes its step.
-local function step_all(count, wait_ms)
+local function step_all(list, wait_ms)
+  local count = #list
   if pollfds_size < count then
     pollfds_size = count * 2
     pollfds = ffi.new("struct cql_pollfd[?]", pollfds_size)
   end
-  local list = {}
   for i = 1, count do
-    local session = sessions[i].session
-    list[i] = session
+    local session = list[i]
     C.cql_session_flush(session.handle)
     local timeout = C.cql_session_timeout(session.handle)
     if timeout >= 0 and (wait_ms < 0 or timeout < wait_ms) then wait_ms = timeout end
@@ -231,14 +273,14 @@ end
 -- Waits at most `wait_ms` (-1: for ever) for something to happen.
 local function turn(wait_ms)
   if heap_count > 0 then
-    local left = math.max(0, math.ceil(heap[1].due - now()))
+    local left = math.min(math.max(0, math.ceil(heap[1].due - now())), WAIT_MAX_MS)
     if wait_ms < 0 or left < wait_ms then wait_ms = left end
   end
-  local count = attached()
-  if count == 1 then
-    step_one(sessions[1].session, wait_ms)
-  elseif count > 1 then
-    step_all(count, wait_ms)
+  local first, list = attached()
+  if list then
+    step_all(list, wait_ms)
+  elseif first then
+    step_one(first, wait_ms)
   elseif wait_ms < 0 then
     error("everyone waits and nothing can wake them: there is no session and nobody sleeps", 0)
   elseif wait_ms > 0 then
@@ -262,8 +304,9 @@ end
 -- In a coroutine that the task made for itself: that blocks, and the task with it.
 local function block_within(waiter)
   waiter.is_blocked, waiter.done = true, false
-  local a, b = block(waiter)
+  local ok, a, b = pcall(block, waiter)
   waiter.is_blocked, waiter.needs_others, waiter.a, waiter.b = false, false, nil, nil
+  if not ok then error(a, 0) end
   return a, b
 end
 
@@ -295,7 +338,8 @@ plain.answer = answer.run
 --- Waits `ms` milliseconds; sessions go on meanwhile.
 ---@param ms number
 function plain.sleep(ms)
-  if type(ms) ~= "number" or ms < 0 then error("cql.sleep takes milliseconds, 0 or more", 2) end
+  local is_time = type(ms) == "number" and ms >= 0 -- NaN is none
+  if not is_time then error("cql.sleep takes milliseconds, 0 or more", 2) end
   local waiter = plain.waiter()
   plain.after(ms, waiter)
   plain.wait(nil, waiter)
@@ -307,6 +351,7 @@ end
 ---@return any ...
 function plain.run(call, ...)
   if type(call) ~= "function" then error("cql.run takes a function", 2) end
+  answer.refuse_waiting(3)
   if current then error("cql.run is running already: use cql.spawn in it", 2) end
   local own = { live = 0 }
   local task = start(own, call, ...)
