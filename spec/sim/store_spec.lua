@@ -578,13 +578,38 @@ describe("a prepared statement", function()
   end)
 
   it("checks what is bound", function()
-    local insert = assert(db:prepare "INSERT INTO t (id, v, n) VALUES (?, ?, ?)")
-    for _, values in ipairs { { "abc", "a", int(1) }, { int(1), "\255", int(1) },
-      { int(1), "a", "12345" } } do
-      local result = db:execute(insert, values)
-      assert.equal(0x2200, result.code)
+    local cases = {
+      { "int", "123", "Expected 4 or 0 byte int (3)" },
+      { "bigint", "1234", "Expected 8 or 0 byte long (4)" },
+      { "boolean", "12", "Expected 1 or 0 byte value (2)" },
+      { "smallint", "", "Expected 2 bytes for a smallint (0)" },
+      { "text", "\255", "String didn't validate." },
+      { "text", "\237\160\128", "String didn't validate." }, -- half of a pair
+      { "uuid", "123", "UUID should be 16 or 0 bytes (3)" },
+      { "timeuuid", ("\0"):rep(16), "Invalid version for TimeUUID type." },
+      { "date", "12345", "Expected 4 byte long for date (5)" },
+      { "double", "1", "Expected 8 or 0 byte value for a double (1)" },
+      { "inet", "12345", "Invalid value of 5 bytes for type inet" },
+      { "frozen<list<int>>", int(2) .. unit.bytes(int(1)),
+        "Invalid value of 12 bytes for type list<int>" },
+      { "frozen<list<int>>", int(1) .. unit.bytes(nil),
+        "Invalid value of 8 bytes for type list<int>" },
+      { "vector<int, 2>", int(1), "Invalid value of 4 bytes for type vector<int, 2>" },
+      { "time", unit.u32(0x7fffffff) .. int(0), "Invalid value of 8 bytes for type time" },
+    }
+    for i, case in ipairs(cases) do
+      db:run(("CREATE TABLE x%d (id int PRIMARY KEY, v %s)"):format(i, case[1]))
+      local text = ("INSERT INTO x%d (id, v) VALUES (1, ?)"):format(i)
+      local message, code = db:fail(text, { case[2] })
+      assert.equal(case[3], message)
+      assert.equal(0x2200, code)
+      assert.same({}, db:rows(("SELECT * FROM x%d"):format(i)))
     end
-    assert.same({}, db:rows "SELECT * FROM t")
+    for _, kind in ipairs { "int", "double", "uuid", "inet", "boolean", "timestamp" } do
+      db:run(("CREATE TABLE e_%s (id int PRIMARY KEY, v %s)"):format(kind, kind))
+      db:run(("INSERT INTO e_%s (id, v) VALUES (1, ?)"):format(kind), { "" }) -- legal, if odd
+      assert.equal("", db:rows(("SELECT * FROM e_%s"):format(kind))[1].v)
+    end
   end)
 
   it("follows the schema, and ends with its table", function()

@@ -402,10 +402,40 @@ static int fits(const cql_type_t *type, cql_slice_t value, int depth) {
   return 1;
 }
 
+/* What servers say of a value that doesn't fit; %d is its length. */
+static const char *objection(const cql_type_t *type, cql_slice_t value) {
+  switch (type->kind) {
+    case CQL_INT: return "Expected 4 or 0 byte int (%d)";
+    case CQL_BIGINT:
+    case CQL_COUNTER: return "Expected 8 or 0 byte long (%d)";
+    case CQL_SMALLINT: return "Expected 2 bytes for a smallint (%d)";
+    case CQL_TINYINT: return "Expected 1 byte for a tinyint (%d)";
+    case CQL_BOOLEAN: return "Expected 1 or 0 byte value (%d)";
+    case CQL_DOUBLE: return "Expected 8 or 0 byte value for a double (%d)";
+    case CQL_FLOAT: return "Expected 4 or 0 byte value for a float (%d)";
+    case CQL_TIMESTAMP: return "Expected 8 or 0 byte long for date (%d)";
+    case CQL_DATE: return "Expected 4 byte long for date (%d)";
+    case CQL_TIME: return value.length == 8 ? NULL : "Expected 8 byte long for time (%d)";
+    case CQL_UUID: return "UUID should be 16 or 0 bytes (%d)";
+    case CQL_TIMEUUID:
+      return value.length == 16 ? "Invalid version for TimeUUID type."
+                                : "UUID should be 16 or 0 bytes (%d)";
+    case CQL_TEXT: return "String didn't validate.";
+    default: return NULL;
+  }
+}
+
 int cql__sim_value_fits(const cql_type_t *type, cql_slice_t value, cql__sim_buffer *why) {
   if (fits(type, value, 0)) return 1;
-  cql__sim_print(why, "Invalid value of %d bytes for type %s", (int)value.length,
-                 cql__sim_type_name(type->kind));
+  const char *said = objection(type, value);
+  if (!said) {
+    cql__sim_print(why, "Invalid value of %d bytes for type ", (int)value.length);
+    cql__sim_put_type_name(why, type);
+    return 0;
+  }
+  const char *hole = strstr(said, "%d");
+  cql__sim_put(why, said, hole ? (size_t)(hole - said) : strlen(said));
+  if (hole) cql__sim_print(why, "%d%s", (int)value.length, hole + 2);
   return 0;
 }
 
