@@ -143,6 +143,14 @@ describe("system_schema", function()
     assert.same({ "k", "system", "system_schema" }, names) -- none that is virtual
   end)
 
+  it("names the datacenters that replication_factor stands for", function()
+    db:run [[CREATE KEYSPACE n WITH replication =
+      {'class': 'NetworkTopologyStrategy', 'replication_factor': 3, 'dc2': 1}]]
+    local text = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'n'"
+    assert.same({ "class", "org.apache.cassandra.locator.NetworkTopologyStrategy", "dc1", "3",
+      "dc2", "1", "dc3", "3" }, texts(rows(text)[1].replication))
+  end)
+
   it("has tables and their columns", function()
     local t = rows [[SELECT * FROM system_schema.tables
       WHERE keyspace_name = 'k' AND table_name = 't']]

@@ -252,9 +252,11 @@ static void fill_call(const cql__sim_client *client, const cql__sim_request *req
   call->timestamp = request->timestamp;
   call->now_us = cql__sim_wall_clock(client->node->sim);
   call->now_in_seconds = request->now_in_seconds;
-  if (request->text.length > 0 &&
-      memmem(request->text.data, (size_t)request->text.length, "system", 6))
-    call->system = cql__sim_system_of(client->node);
+}
+
+/* Only what reads these needs to know the cluster. */
+static int is_of_system(const cql__statement_shape *shape) {
+  return shape->keyspace.length >= 6 && memcmp(shape->keyspace.data, "system", 6) == 0;
 }
 
 /* What a result changes beside its rows. */
@@ -291,6 +293,7 @@ static void run(cql__sim_client *client, cql__sim_request *request, cql__stateme
   if (request->prepared && request->prepared->keyspace)
     call.keyspace = cql__sim_slice_of(request->prepared->keyspace);
   const cql__statement_shape *shape = cql__statement_shape_of(store, statement);
+  if (shape && is_of_system(shape)) call.system = cql__sim_system_of(client->node);
   int64_t token;
   replicas r = {.count = 0};
   int applied = 0;

@@ -125,14 +125,39 @@ static void offer(placement *p, quota *q, const cql__sim_node *node) {
   add(p, node);
 }
 
+enum { DATACENTERS_MAX = 16 };
+
+static int is_named(const quota *quotas, uint32_t count, const char *datacenter) {
+  for (uint32_t i = 0; i < count; i++)
+    if (cql__slice_is(quotas[i].name, datacenter)) return 1;
+  return 0;
+}
+
+/* What a keyspace wants of each datacenter; replication_factor: of those that it doesn't name. */
+static uint32_t begin_quotas(const cql_sim_t *sim, const cql__replication *replication,
+                             quota *quotas) {
+  int rest = 0;
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < replication->count && count < DATACENTERS_MAX; i++) {
+    if (cql__slice_is(replication->names[i], "replication_factor"))
+      rest = replication->factors[i];
+    else
+      begin_quota(sim, &quotas[count++], replication->names[i], replication->factors[i]);
+  }
+  for (size_t i = 0; i < sim->node_count && rest && count < DATACENTERS_MAX; i++) {
+    const char *datacenter = sim->nodes[i]->datacenter;
+    if (!is_named(quotas, count, datacenter))
+      begin_quota(sim, &quotas[count++], cql__sim_slice_of(datacenter), rest);
+  }
+  return count;
+}
+
 /* Racks first: a rack that has a replica already gives another only if there are too few racks. */
 static void place_network(placement *p, const cql__replication *replication) {
   const cql__sim_ring *ring = &p->sim->ring;
   size_t at = point_of(ring, p->token);
-  uint32_t count = replication->count < 16 ? replication->count : 16;
-  quota quotas[16];
-  for (uint32_t i = 0; i < count; i++)
-    begin_quota(p->sim, &quotas[i], replication->names[i], replication->factors[i]);
+  quota quotas[DATACENTERS_MAX];
+  uint32_t count = begin_quotas(p->sim, replication, quotas);
   for (size_t i = 0; i < ring->count; i++)
     for (uint32_t k = 0; k < count; k++)
       offer(p, &quotas[k], ring->points[(at + i) % ring->count].node);

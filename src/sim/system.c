@@ -149,31 +149,53 @@ static int is_told(const cql__sim_keyspace *keyspace) { return keyspace->is_syst
   for (cql__list *one##_at = (list)->next; one##_at != (list); one##_at = one##_at->next)          \
     for (type *one = cql__container(one##_at, type, link); one; one = NULL)
 
-static void set_replication(maker *m, const char *column, const cql__sim_keyspace *keyspace) {
+typedef struct pairs {
+  cql_slice_t *items; /* name, value, name ... */
+  uint32_t count;
+} pairs;
+
+static void add_pair(pairs *p, cql_slice_t name, cql_slice_t value) {
+  for (uint32_t i = 0; i < p->count; i += 2)
+    if (cql__sim_same(p->items[i], name)) return;
+  p->items[p->count++] = name;
+  p->items[p->count++] = value;
+}
+
+/* NetworkTopologyStrategy has a factor for each datacenter; `replication_factor` is how a statement
+ * says it of all that it doesn't name. */
+static void set_replication(maker *m, const char *column, const cql__sim_keyspace *keyspace,
+                            const cql__system *system) {
   cql__sim_buffer class_name = {0};
-  uint32_t count = 0;
-  cql_slice_t *items =
-      cql__sim_region_take(&m->region, (keyspace->option_count + 1) * 2 * sizeof *items);
+  uint32_t peers = system ? system->peer_count : 0;
+  size_t room = (size_t)keyspace->option_count + peers + 2;
+  pairs p = {cql__sim_region_take(&m->region, room * 2 * sizeof *p.items), 0};
+  int by_datacenter = system && cql__slice_is(keyspace->strategy, "NetworkTopologyStrategy");
+  cql_slice_t rest = none;
   cql__sim_print(&class_name, "org.apache.cassandra.locator.%.*s",
                  CQL__SIM_SHOW(keyspace->strategy));
-  items[count++] = text_of("class");
-  items[count++] = cql__sim_slice(&class_name);
+  add_pair(&p, text_of("class"), cql__sim_slice(&class_name));
   for (uint32_t i = 0; i < keyspace->option_count; i++) {
-    items[count++] = keyspace->options[i];
-    items[count++] = keyspace->values[i];
+    if (by_datacenter && cql__slice_is(keyspace->options[i], "replication_factor"))
+      rest = keyspace->values[i];
+    else
+      add_pair(&p, keyspace->options[i], keyspace->values[i]);
   }
-  set_items(m, column, items, count, 1);
+  if (rest.length >= 0) {
+    add_pair(&p, text_of(system->local.datacenter), rest);
+    for (uint32_t i = 0; i < peers; i++)
+      if (system->peers[i].datacenter) add_pair(&p, text_of(system->peers[i].datacenter), rest);
+  }
+  set_items(m, column, p.items, p.count, 1);
   cql__sim_buffer_free(&class_name);
 }
 
 static void fill_keyspaces(cql__sim_table *table, const cql__store *store, const void *user) {
-  (void)user;
   EACH(&store->schema.keyspaces, cql__sim_keyspace, keyspace) {
     if (!is_told(keyspace)) continue;
     maker m = row_of(table);
     set(&m, "keyspace_name", keyspace->name);
     set_boolean(&m, "durable_writes", keyspace->durable_writes);
-    set_replication(&m, "replication", keyspace);
+    set_replication(&m, "replication", keyspace, user);
     finish(&m);
   }
 }
