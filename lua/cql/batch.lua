@@ -13,10 +13,11 @@ Batch.__index = Batch
 
 local batch = {}
 
+-- Called by a tail call, so that level 2 is the user.
 ---@param kind "logged"|"unlogged"|"counter"|nil
 function batch.new(kind, options)
   kind = kind or "logged"
-  if not TYPES[kind] then error(names.unknown("type of batch", kind, TYPES), 3) end
+  if not TYPES[kind] then error(names.unknown("type of batch", kind, TYPES), 2) end
   return setmetatable({
     type = TYPES[kind], options = options, size = 0, statements = {}, values = {},
   }, Batch)

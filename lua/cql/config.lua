@@ -51,16 +51,31 @@ local function check_own(options, level)
   end
 end
 
+-- Texts go to C, where a zero byte ends them. This and the next are called by tail calls, which
+-- are no level.
+local function checked_text(name, text, level)
+  if text:find "%z" then error(("option %s can't hold a zero byte"):format(name), level + 1) end
+  return text
+end
+
+local function joined(name, list, level)
+  if #list == 0 then error(("option %s: the array is empty"):format(name), level + 1) end
+  for i, text in ipairs(list) do
+    if type(text) ~= "string" then
+      error(("option %s takes texts, and [%d] is a %s"):format(name, i, type(text)), level + 1)
+    end
+  end
+  return checked_text(name, table.concat(list, ","), level)
+end
+
 local function text_of(name, value, level)
   local kind = type(value)
-  if kind == "string" then return value end
+  if kind == "string" then return checked_text(name, value, level) end
   if kind == "boolean" then return tostring(value) end
   if kind == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
     return ("%d"):format(value)
   end
-  if kind == "table" and name == "contact_points" and #value > 0 then
-    return table.concat(value, ",")
-  end
+  if kind == "table" and name == "contact_points" then return joined(name, value, level) end
   error(("option %s can't be %s"):format(name, kind == "number" and value or "a " .. kind),
     level + 1)
 end
@@ -87,6 +102,9 @@ function config.build(options, level)
   handle = ffi.gc(handle, C.cql_config_free)
   local sorted = {}
   for name in pairs(options) do
+    if name == 1 then
+      error("options have names: connect { contact_points = { \"127.0.0.1\" } }", level + 1)
+    end
     if not known[name] then error(names.unknown("option", name, known), level + 1) end
     if not OWN[name] then sorted[#sorted + 1] = name end
   end

@@ -1,5 +1,4 @@
 --- Connecting: a session is opened, or shared by its name, and waited for.
-local ffi = require "ffi"
 local error_of = require "cql.error"
 local host = require "cql.host"
 local session_of = require "cql.session"
@@ -18,8 +17,9 @@ function Gate:complete(ready, failure)
 end
 
 local function no_host(last)
-  local why = last and last.error and ("%s: %s"):format(last.address, last.message)
-  return error_of.status(ffi.C.CQL_ENOHOST, why)
+  local why = "no node answered within connect_timeout_ms"
+  if last then why = ("%s: %s; %s"):format(last.address, last.message, why) end
+  return error_of.driver("NO_HOST", why)
 end
 
 -- true, or nil and an error.

@@ -135,7 +135,11 @@ end
 -- What a session does with its own events, before its users hear of them.
 local OWN = {
   [ffi.C.CQL_EVENT_READY] = function(session) session:on_ready() end,
-  [ffi.C.CQL_EVENT_FAILED] = function(session, event) session:on_failed(event.error) end,
+  [ffi.C.CQL_EVENT_FAILED] = function(session, event)
+    local failure, last = event.error, session.last_failure
+    if last then failure.message = last.address .. ": " .. failure.message end
+    session:on_failed(failure)
+  end,
   [ffi.C.CQL_EVENT_CONNECTION_FAILED] = function(session, event)
     session.last_failure = event
   end,

@@ -647,7 +647,9 @@ function session_of.open(options, level, on_end)
   local out = ffi.new "cql_session_t *[1]"
   local status = C.cql_session_new(built, out)
   if status ~= 0 then
-    return nil, error_of.status(status, ffi.string(C.cql_config_error(built)))
+    local why = ffi.string(C.cql_config_error(built))
+    if status == C.CQL_EOPTION then return nil, error_of.driver("OPTION", why) end
+    return nil, error_of.status(status, why)
   end
   local session = setmetatable({
     handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = queue_of.new(),

@@ -57,6 +57,44 @@ describe("cql.run", function()
   end)
 end)
 
+describe("a coroutine of the scheduler", function()
+  it("that yields by itself fails: nobody would resume it", function()
+    local failure
+    plain.run(function()
+      local task = plain.spawn(function() coroutine.yield() end)
+      failure = select(2, task:wait())
+    end)
+    assert.equal("TASK_FAILED", failure.name)
+    assert.matches("coroutine.yield", failure.message, 1, true)
+    assert.matches("plain_spec.lua", failure.message)
+  end)
+
+  it("may raise what can't be shown, and the others go on", function()
+    local broken = setmetatable({}, { __tostring = function() error "broken" end })
+    local report, reported = plain.report, nil
+    plain.report = function(_, text) reported = text end
+    plain.run(function() plain.spawn(function() error(broken) end) end)
+    plain.report = report
+    assert.matches("can't be shown", reported)
+    assert.equal(1, plain.run(function() return 1 end))
+  end)
+
+  it("waits as before when a coroutine in it could not", function()
+    local task
+    local ok, message = pcall(plain.run, function()
+      task = plain.spawn(function() task:wait() end)
+      coroutine.wrap(function()
+        local stuck, why = pcall(task.wait, task)
+        assert(not stuck and why:find "nothing can wake them", why)
+      end)()
+      plain.sleep(1)
+      error "it went on"
+    end)
+    assert.is_false(ok)
+    assert.matches("it went on", message)
+  end)
+end)
+
 describe("cql.sleep", function()
   it("wakes in the order of time, and those of one time in the order in which they slept",
     function()
@@ -104,7 +142,7 @@ describe("cql.sleep", function()
   end)
 
   it("takes milliseconds and nothing else", function()
-    for _, wrong in ipairs { "x", -1, {} } do
+    for _, wrong in ipairs { "x", -1, {}, 0 / 0 } do
       local ok, message = pcall(plain.sleep, wrong)
       assert.is_false(ok)
       assert.matches("takes milliseconds", message)
@@ -191,6 +229,17 @@ describe("a function that may not wait", function()
     local ok, why = plain.answer("log", function() coroutine.yield(1) end)
     assert.is_false(ok)
     assert.equal("log may not yield", why)
+  end)
+
+  it("lets no other run: cql.run is refused", function()
+    local ran
+    plain.spawn(function() ran = true end)
+    local ok, why = plain.answer("log", function() plain.run(function() end) end)
+    assert.is_false(ok)
+    assert.matches("log may not wait", why)
+    assert.is_nil(ran)
+    plain.run(function() end)
+    assert.is_true(ran)
   end)
 
   it("gives its value, and its error to the caller", function()

@@ -2,6 +2,7 @@
 -- outlives what.
 local cql = require "cql"
 local scripted = require "spec.support.scripted"
+local socket = require "spec.support.socket"
 
 describe("a session", function()
   local server, sessions
@@ -256,5 +257,154 @@ describe("a session", function()
     local again = session:submit(late, { 1 })
     cql.spawn(function() assert(session:execute "RELEASE") end)
     assert.equal("two", assert(again:wait())[1].keyspace)
+  end)
+
+  it("is dropped while others go on, however often the collector comes", function()
+    local session = connect()
+    local pause, step = collectgarbage("setpause", 1), collectgarbage("setstepmul", 100000)
+    for _ = 1, 30 do
+      connect()
+      table.remove(sessions)
+      for _ = 1, 5 do assert(session:execute "INSERT") end
+    end
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", step)
+  end)
+
+  it("of a parent process costs the child nothing, and says whose it is", function()
+    local session = connect()
+    local status = socket.in_child(function()
+      local turns, abandon = 0, session.abandon
+      session.abandon = function(...)
+        turns = turns + 1
+        return abandon(...)
+      end
+      cql.sleep(20)
+      assert(turns <= 1, turns)
+      assert(select(2, session:execute "INSERT").name == "FORKED")
+      assert(select(2, session:close()).name == "FORKED")
+      local own = connect()
+      assert(own:execute "INSERT")
+      assert(own:close())
+      return 7
+    end)
+    assert.equal(7, status)
+    assert(session:execute "INSERT")
+  end)
+
+  it("gives one table for all that has no rows, which can't be changed", function()
+    local rows = assert(connect():execute "INSERT")
+    assert.equal(0, #rows)
+    assert.error_matches(function() rows[1] = {} end, "one of your own")
+  end)
+
+  describe("says where the mistake was made", function()
+    local session
+    before_each(function() session = connect() end)
+
+    local function mistake(text, fn)
+      local ok, why = pcall(function()
+        fn()
+        return nil
+      end)
+      assert.is_false(ok)
+      local line, info = tonumber(why:match "^spec/lua/session_spec.lua:(%d+): "), debug.getinfo(fn)
+      assert.matches(text, why)
+      assert.is_true(line and line >= info.linedefined and line <= info.lastlinedefined, why)
+    end
+
+    it("in what is given to execute() and its kin", function()
+      local batch = session:batch():add "INSERT"
+      local insert = assert(session:prepare "INSERT ?")
+      local token = "\1\4sum sstate"
+      mistake("colon", function() session.execute "INSERT" end)
+      mistake("colon", function() session.prepare "INSERT" end)
+      mistake("not a number", function() session:execute(5) end)
+      mistake("not a number", function() session:execute(5, nil, { paging_state = token }) end)
+      mistake("not a string", function() session:execute("INSERT", "x") end)
+      for _, name in ipairs { "execute", "submit" } do
+        mistake("options are a table", function() session[name](session, "INSERT ?", { 1 }, 5) end)
+        mistake("keyspace takes a string", function()
+          session[name](session, "INSERT ?", { 1 }, { keyspace = {} })
+        end)
+        mistake("no pages", function()
+          session[name](session, batch, nil, { paging_state = token })
+        end)
+        mistake("plain takes true or false", function()
+          session[name](session, insert, { 1 }, { plain = 1 })
+        end)
+        mistake("prefetch takes true or false", function()
+          session[name](session, "INSERT", nil, { prefetch = "yes" })
+        end)
+      end
+    end)
+
+    it("in what is kept for later", function()
+      mistake("options are a table", function() session:prepare("INSERT ?", 5) end)
+      mistake("unknown option \"veiw\"", function() session:prepare("INSERT", { veiw = true }) end)
+      mistake("option of execute", function() session:prepare("INSERT", { paging_state = "" }) end)
+      mistake("options are a table", function() session:batch("logged", 5) end)
+      mistake("unknown option \"tracin\"", function()
+        session:batch("logged", { tracin = true })
+      end)
+      mistake("unknown type of batch", function() session:batch "loged" end)
+      assert.equal(0, session:metrics().taken)
+    end)
+
+    it("in what is given to connect()", function()
+      mistake("a table of options", function() cql.connect "127.0.0.1" end)
+      mistake("options have names", function() cql.connect { "127.0.0.1" } end)
+      mistake("the array is empty", function() cql.connect { contact_points = {} } end)
+      mistake("a zero byte", function() cql.connect { contact_points = { "a\0" } } end)
+      mistake("a zero byte", function() cql.connect { keyspace = "a\0" } end)
+      mistake("can't be a function", function() cql.connect { keyspace = print } end)
+      mistake("unknown option", function() cql.connect { contact_point = "a" } end)
+      mistake("log takes a function", function() cql.connect { log = 5 } end)
+      mistake("int64 takes", function() cql.connect { int64 = "double" } end)
+      mistake("unknown event", function() cql.connect { on = { opened = print } } end)
+      mistake("on.ready takes", function() cql.connect { on = { ready = 5 } } end)
+      mistake("port can't be", function() cql.connect { port = 99999 } end)
+    end)
+
+    it("in the name of a keyspace, and in a time", function()
+      for _, name in ipairs { "", ("x"):rep(201), "a\0b", 5 } do
+        mistake("name of a keyspace", function() session:use(name) end)
+      end
+      for _, time in ipairs { -1, "x", 2 ^ 40, 0 / 0 } do
+        mistake("close takes milliseconds", function() session:close(time) end)
+      end
+      assert(session:execute "INSERT")
+    end)
+  end)
+
+  it("that can't be had says which address refused, and why", function()
+    local options = { contact_points = "127.0.0.1:1", connect_timeout_ms = 500,
+      log = function() end }
+    local session, failure = cql.connect(options)
+    assert.is_nil(session)
+    assert.matches("^NO_HOST: 127.0.0.1:1: Connection refused; .*connect_timeout_ms",
+      tostring(failure))
+    options.connect_retry = false
+    failure = select(2, cql.connect(options))
+    assert.matches("^CONNECT: 127.0.0.1:1: Connection refused", tostring(failure))
+    failure = select(2, cql.connect { contact_points = "127.0.0.1:99999" })
+    assert.matches('^OPTION: contact_points: "127.0.0.1:99999" is neither .* without$',
+      tostring(failure))
+  end)
+
+  it("changes its keyspace once at a time", function()
+    local session = connect()
+    local failures = {}
+    cql.run(function()
+      for _, name in ipairs { "one", "two" } do
+        cql.spawn(function()
+          local _, failure = session:use(name)
+          failures[#failures + 1] = failure
+        end)
+      end
+    end)
+    assert.equal(1, #failures)
+    assert.equal("BUSY", failures[1].name)
+    assert.matches("another session:use", failures[1].message)
   end)
 end)
