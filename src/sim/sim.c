@@ -1,199 +1,101 @@
-/* The world has memory of its own, by malloc(): a spec that fails or counts the core's allocations
- * means the core's alone. */
+/* One session's sockets, whose other side nobody plays but the caller. */
 #include "sim/sim.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "sim/socket.h"
 
-enum { ANSWER_MAX = 16 }; /* addresses of one name */
+/* 2023-11-14, where the clock stands at 0. */
+#define EPOCH_US 1700000000000000
 
-typedef struct bytes {
-  uint8_t *data;
-  size_t start, end, capacity;
-} bytes;
-
-typedef struct lookup {
-  char name[256];
-  uint16_t port;
-  void *user;
-  uint32_t ticket;
-  int answered, told, error;
-  cql__address addresses[ANSWER_MAX];
-  uint32_t count;
-} lookup;
-
-struct cql__socket {
-  cql__sim *sim;
-  void *user;
+/* What is known of a socket also after the session has closed it. */
+typedef struct played {
+  cql__socket *socket; /* NULL: closed */
   int port;
   char address[CQL__ADDRESS_TEXT];
-  int open, closed, refused, reset;
-  int told_opened, wants_write, again;
-  size_t read_max;
-  int64_t room;
-  bytes inbound, outbound;
-};
+  cql__sim_buffer outbound;
+} played;
+
+typedef struct asked {
+  cql__sim_lookup *lookup; /* NULL: told, or never to be */
+  char name[256];
+} asked;
 
 struct cql__sim {
-  cql__link link;
-  uint64_t now;
-  cql__rand rand;
-  cql__socket **sockets;
-  int count, capacity;
-  lookup **lookups;
-  int lookup_count;
-  int exhausted;
-  int more;
-  uint64_t calls;
+  cql__sim_sockets set;
+  int64_t now; /* microseconds */
+  played **sockets;
+  size_t count, capacity;
+  asked *lookups;
+  size_t lookup_count, lookup_capacity;
 };
 
-static cql__sim *sim_of(cql__link *link) { return cql__container(link, cql__sim, link); }
+/* ---- what the session does ---- */
 
-/* ---- bytes ---- */
-
-static int append(bytes *b, const uint8_t *data, size_t size) {
-  if (b->capacity - b->end < size) {
-    size_t used = b->end - b->start, capacity = (used + size) * 2 + 64;
-    uint8_t *grown = malloc(capacity);
-    if (!grown) return CQL_ENOMEM;
-    if (used) memcpy(grown, b->data + b->start, used);
-    free(b->data);
-    *b = (bytes){grown, 0, used, capacity};
-  }
-  if (size) memcpy(b->data + b->end, data, size);
-  b->end += size;
-  return 0;
+static void on_opening(cql__socket *socket) {
+  cql__sim *sim = socket->set->owner;
+  played *p = cql__sim_alloc(sizeof *p);
+  p->socket = socket;
+  p->port = socket->address.port;
+  cql__address_to_text(&socket->address, p->address);
+  socket->owner = p;
+  sim->sockets = cql__sim_grow(sim->sockets, sim->count, &sim->capacity, sizeof(played *));
+  sim->sockets[sim->count++] = p;
 }
 
-/* ---- what the core asks for ---- */
-
-static uint64_t sim_now(cql__link *link) { return sim_of(link)->now; }
-static int64_t sim_wall_clock(cql__link *link) {
-  return 1700000000000000 + (int64_t)sim_of(link)->now * 1000;
-}
-static uint64_t sim_chance(cql__link *link) { return cql__rand_next(&sim_of(link)->rand); }
-
-static int sim_open(cql__link *link, const cql__address *address, void *user, cql__socket **out) {
-  cql__sim *sim = sim_of(link);
-  *out = NULL;
-  if (sim->exhausted > 0) {
-    sim->exhausted--;
-    return CQL_EIO;
-  }
-  if (sim->count == sim->capacity) {
-    int capacity = sim->capacity * 2 + 8;
-    cql__socket **grown = realloc(sim->sockets, (size_t)capacity * sizeof *grown);
-    if (!grown) return CQL_ENOMEM;
-    sim->sockets = grown;
-    sim->capacity = capacity;
-  }
-  cql__socket *s = calloc(1, sizeof *s);
-  if (!s) return CQL_ENOMEM;
-  s->sim = sim;
-  s->user = user;
-  s->port = address->port;
-  cql__address_to_text(address, s->address);
-  s->room = -1;
-  sim->sockets[sim->count++] = s;
-  *out = s;
-  return 0;
+static void on_wrote(cql__socket *socket, const uint8_t *bytes, size_t size) {
+  played *p = socket->owner;
+  cql__sim_put(&p->outbound, bytes, size);
 }
 
-static ptrdiff_t sim_read(cql__socket *s, uint8_t *out, size_t size) {
-  bytes *b = &s->inbound;
-  size_t left = b->end - b->start;
-  s->sim->calls++;
-  if (left == 0) return s->reset ? CQL_ECONNECTION : 0;
-  if (s->read_max && size > s->read_max) size = s->read_max;
-  if (size > left) size = left;
-  memcpy(out, b->data + b->start, size);
-  b->start += size;
-  return (ptrdiff_t)size;
+static void on_closed(cql__socket *socket) {
+  played *p = socket->owner;
+  p->socket = NULL;
 }
 
-static ptrdiff_t sim_write(cql__socket *s, const cql__span *spans, unsigned count) {
-  size_t taken = 0;
-  s->sim->calls++;
-  if (s->reset) return CQL_ECONNECTION;
-  for (unsigned i = 0; i < count; i++) {
-    size_t size = spans[i].size;
-    if (s->room >= 0 && size > (uint64_t)s->room) size = (size_t)s->room;
-    if (size && append(&s->outbound, spans[i].bytes, size)) return CQL_ENOMEM;
-    if (s->room >= 0) s->room -= (int64_t)size;
-    taken += size;
-    if (size < spans[i].size) {
-      s->wants_write = 1;
-      break;
-    }
-  }
-  return (ptrdiff_t)taken;
+static void on_resolving(cql__sim_lookup *lookup) {
+  cql__sim *sim = lookup->set->owner;
+  sim->lookups =
+      cql__sim_grow(sim->lookups, sim->lookup_count, &sim->lookup_capacity, sizeof *sim->lookups);
+  asked *a = &sim->lookups[sim->lookup_count++];
+  a->lookup = lookup;
+  memcpy(a->name, lookup->name, sizeof a->name);
 }
 
-static void sim_again(cql__socket *s) {
-  s->again = 1;
-  s->sim->more = 1;
+static void on_told(cql__sim_lookup *lookup) {
+  const cql__sim *sim = lookup->set->owner;
+  for (size_t i = 0; i < sim->lookup_count; i++)
+    if (sim->lookups[i].lookup == lookup) sim->lookups[i].lookup = NULL;
 }
 
-static const char *sim_why(cql__socket *s) {
-  return s->reset ? "the peer reset the connection" : "";
-}
-
-static void sim_close(cql__socket *s) { s->closed = 1; }
-
-static int sim_resolve(cql__link *link, const char *name, uint16_t port, void *user,
-                       uint32_t ticket) {
-  cql__sim *sim = sim_of(link);
-  size_t size = ((size_t)sim->lookup_count + 1) * sizeof *sim->lookups;
-  if (sim->exhausted > 0) {
-    sim->exhausted--;
-    return CQL_EIO;
-  }
-  lookup **grown = realloc(sim->lookups, size);
-  if (!grown) return CQL_ENOMEM;
-  sim->lookups = grown;
-  lookup *l = calloc(1, sizeof *l);
-  if (!l) return CQL_ENOMEM;
-  strncpy(l->name, name, sizeof l->name - 1);
-  l->port = port;
-  l->user = user;
-  l->ticket = ticket;
-  sim->lookups[sim->lookup_count++] = l;
-  return 0;
-}
-
-static const cql__link_ops sim_ops = {sim_now,   sim_wall_clock, sim_chance, sim_open,
-                                      sim_read,  sim_write,      sim_again,  sim_why,
-                                      sim_close, sim_resolve};
+static const cql__sim_socket_events events = {on_opening, on_wrote, on_closed, on_resolving,
+                                              on_told};
 
 /* ---- the world ---- */
 
 cql__sim *cql__sim_new(uint64_t seed, uint64_t now_ms) {
-  cql__sim *sim = calloc(1, sizeof *sim);
-  if (!sim) return NULL;
-  sim->link.ops = &sim_ops;
-  sim->now = now_ms;
-  cql__rand_seed(&sim->rand, seed);
+  cql__sim *sim = cql__sim_alloc(sizeof *sim);
+  sim->now = (int64_t)now_ms * 1000;
+  cql__sim_sockets_init(&sim->set, &sim->now, seed, &events, sim);
+  sim->set.wall_clock = EPOCH_US;
   return sim;
 }
 
 void cql__sim_free(cql__sim *sim) {
-  for (int i = 0; i < sim->count; i++) {
-    free(sim->sockets[i]->inbound.data);
-    free(sim->sockets[i]->outbound.data);
-    free(sim->sockets[i]);
+  cql__sim_sockets_deinit(&sim->set);
+  for (size_t i = 0; i < sim->count; i++) {
+    cql__sim_buffer_free(&sim->sockets[i]->outbound);
+    cql__sim_release(sim->sockets[i]);
   }
-  for (int i = 0; i < sim->lookup_count; i++) free(sim->lookups[i]);
-  free(sim->lookups);
-  free(sim->sockets);
-  free(sim);
+  cql__sim_release(sim->lookups);
+  cql__sim_release(sim->sockets);
+  cql__sim_release(sim);
 }
 
-cql__link *cql__sim_link(cql__sim *sim) { return &sim->link; }
-void cql__sim_advance(cql__sim *sim, uint64_t ms) { sim->now += ms; }
-uint64_t cql__sim_now(const cql__sim *sim) { return sim->now; }
+cql__link *cql__sim_link(cql__sim *sim) { return &sim->set.link; }
+void cql__sim_advance(cql__sim *sim, uint64_t ms) { sim->now += (int64_t)ms * 1000; }
+uint64_t cql__sim_now(const cql__sim *sim) { return (uint64_t)sim->now / 1000; }
 
 int cql__sim_session(cql__sim *sim, const cql_config_t *config, cql_session_t **out) {
-  int error = cql__session_new(config, &sim->link, NULL, out);
+  int error = cql__session_new(config, &sim->set.link, NULL, out);
   if (!error && (error = cql__session_start(*out))) {
     cql__session_free(*out);
     *out = NULL;
@@ -203,121 +105,81 @@ int cql__sim_session(cql__sim *sim, const cql_config_t *config, cql_session_t **
 
 void cql__sim_session_free(cql_session_t *session) { cql__session_free(session); }
 
-/* What a socket has to tell, in the order in which a real one would. */
-static void tell(cql__socket *s) {
-  const cql__link_events *events = &cql__session_link_events;
-  if (s->refused) {
-    events->failed(s->user, CQL_ECONNECT, "refused");
-    return;
-  }
-  if (s->open && !s->told_opened) {
-    s->told_opened = 1;
-    events->opened(s->user);
-  }
-  if (s->closed || !s->told_opened) return;
-  if (s->wants_write && s->room != 0) {
-    s->wants_write = 0;
-    events->writable(s->user);
-  }
-  if (!s->closed && (s->inbound.start != s->inbound.end || s->reset || s->again)) {
-    s->again = 0;
-    events->readable(s->user);
-  }
-}
-
-static void tell_names(cql__sim *sim) {
-  int count = sim->lookup_count;
-  for (int i = 0; i < count; i++) {
-    lookup *l = sim->lookups[i];
-    if (!l->answered || l->told) continue;
-    l->told = 1;
-    cql__session_link_events.resolved(l->user, l->ticket, l->error, l->addresses, l->count);
-  }
-}
-
 void cql__sim_step(cql__sim *sim, cql_session_t *session) {
-  sim->more = 0;
   cql__session_before(session);
-  int count = sim->count; /* what opens meanwhile waits for the next step */
-  tell_names(sim);
-  for (int i = 0; i < count; i++)
-    if (!sim->sockets[i]->closed) tell(sim->sockets[i]);
-  cql__session_after(session, sim->more);
+  int more = cql__sim_sockets_tell(&sim->set);
+  cql__session_after(session, more);
 }
 
-static int has_news(const cql__socket *s) {
-  if (s->closed) return 0;
-  if (s->refused || (s->open && !s->told_opened)) return 1;
-  if (!s->told_opened) return 0;
-  return (s->wants_write && s->room != 0) || s->inbound.start != s->inbound.end || s->reset;
-}
-
-int cql__sim_ready(const cql__sim *sim) {
-  for (int i = 0; i < sim->count; i++)
-    if (has_news(sim->sockets[i])) return 1;
-  for (int i = 0; i < sim->lookup_count; i++)
-    if (sim->lookups[i]->answered && !sim->lookups[i]->told) return 1;
-  return 0;
-}
+int cql__sim_ready(const cql__sim *sim) { return cql__sim_sockets_ready(&sim->set); }
 
 int cql__sim_timeout(cql__sim *sim, cql_session_t *session) {
-  for (int i = 0; i < sim->count; i++)
-    if (!sim->sockets[i]->closed && sim->sockets[i]->again) return 0;
+  if (cql__sim_sockets_eager(&sim->set)) return 0;
   int64_t wait = cql__session_wait(session);
   return wait > INT32_MAX ? INT32_MAX : (int)wait;
 }
 
 /* ---- the peer ---- */
 
-int cql__sim_count(const cql__sim *sim) { return sim->count; }
+static cql__socket *socket_at(const cql__sim *sim, int socket) {
+  return sim->sockets[socket]->socket;
+}
+
+int cql__sim_count(const cql__sim *sim) { return (int)sim->count; }
 int cql__sim_port(const cql__sim *sim, int socket) { return sim->sockets[socket]->port; }
 const char *cql__sim_address(const cql__sim *sim, int socket) {
   return sim->sockets[socket]->address;
 }
-int cql__sim_is_closed(const cql__sim *sim, int socket) { return sim->sockets[socket]->closed; }
-void cql__sim_accept(cql__sim *sim, int socket) { sim->sockets[socket]->open = 1; }
-void cql__sim_refuse(cql__sim *sim, int socket) { sim->sockets[socket]->refused = 1; }
+int cql__sim_is_closed(const cql__sim *sim, int socket) { return !socket_at(sim, socket); }
+
+void cql__sim_accept(cql__sim *sim, int socket) {
+  if (socket_at(sim, socket)) cql__sim_socket_opened(socket_at(sim, socket));
+}
+
+void cql__sim_refuse(cql__sim *sim, int socket) {
+  if (socket_at(sim, socket))
+    cql__sim_socket_failed(socket_at(sim, socket), CQL_ECONNECT, "refused");
+}
 
 size_t cql__sim_sent(const cql__sim *sim, int socket, const uint8_t **out) {
-  const bytes *b = &sim->sockets[socket]->outbound;
-  *out = b->data + b->start;
-  return b->end - b->start;
+  const cql__sim_buffer *b = &sim->sockets[socket]->outbound;
+  *out = cql__sim_bytes(b);
+  return cql__sim_size(b);
 }
 
 void cql__sim_take(cql__sim *sim, int socket, size_t size) {
-  sim->sockets[socket]->outbound.start += size;
+  cql__sim_drop(&sim->sockets[socket]->outbound, size);
 }
 
-int cql__sim_say(cql__sim *sim, int socket, const uint8_t *data, size_t size) {
-  return append(&sim->sockets[socket]->inbound, data, size);
+void cql__sim_say(cql__sim *sim, int socket, const uint8_t *bytes, size_t size) {
+  if (socket_at(sim, socket)) cql__sim_socket_said(socket_at(sim, socket), bytes, size);
 }
 
 void cql__sim_split(cql__sim *sim, int socket, size_t read_max) {
-  sim->sockets[socket]->read_max = read_max;
+  if (socket_at(sim, socket)) socket_at(sim, socket)->read_max = read_max;
 }
 
-void cql__sim_room(cql__sim *sim, int socket, int64_t room) { sim->sockets[socket]->room = room; }
-void cql__sim_reset(cql__sim *sim, int socket) { sim->sockets[socket]->reset = 1; }
-uint64_t cql__sim_calls(const cql__sim *sim) { return sim->calls; }
+void cql__sim_room(cql__sim *sim, int socket, int64_t room) {
+  if (socket_at(sim, socket)) cql__sim_socket_room(socket_at(sim, socket), room);
+}
 
-void cql__sim_exhaust(cql__sim *sim, int count) { sim->exhausted = count; }
+void cql__sim_reset(cql__sim *sim, int socket) {
+  if (!socket_at(sim, socket)) return;
+  socket_at(sim, socket)->broken = CQL_ECONNECTION;
+  cql__sim_socket_ended(socket_at(sim, socket), 0, "the peer reset the connection");
+}
+
+uint64_t cql__sim_calls(const cql__sim *sim) { return sim->set.calls; }
+void cql__sim_exhaust(cql__sim *sim, int count) { sim->set.exhausted = count; }
 
 /* ---- names ---- */
 
-int cql__sim_lookups(const cql__sim *sim) { return sim->lookup_count; }
-const char *cql__sim_lookup_name(const cql__sim *sim, int index) {
-  return sim->lookups[index]->name;
+int cql__sim_lookups(const cql__sim *sim) { return (int)sim->lookup_count; }
+const char *cql__sim_lookup_name(const cql__sim *sim, int lookup) {
+  return sim->lookups[lookup].name;
 }
 
-int cql__sim_resolve(cql__sim *sim, int index, const char *addresses) {
-  lookup *l = sim->lookups[index];
-  while (*addresses && l->count < ANSWER_MAX) {
-    size_t length = strcspn(addresses, " ");
-    cql__address *out = &l->addresses[l->count++];
-    if (cql__address_from_text(addresses, length, l->port, out)) return CQL_EVALUE;
-    addresses += length + strspn(addresses + length, " ");
-  }
-  l->error = l->count ? 0 : CQL_ERESOLVE;
-  l->answered = 1;
-  return 0;
+int cql__sim_resolve(cql__sim *sim, int lookup, const char *addresses) {
+  cql__sim_lookup *asked_for = sim->lookups[lookup].lookup;
+  return asked_for ? cql__sim_lookup_answer(asked_for, addresses) : CQL_EINVAL;
 }

@@ -1,6 +1,7 @@
-/* Sim: the link on a virtual clock and a virtual wire. Nothing happens by itself: whoever holds it
- * moves the clock, plays the peer byte by byte, and says when the session steps; so the very code
- * that runs in production runs here, the same way every time. */
+/* Sim: a session on a clock and a wire that are played by hand. Nothing happens by itself: whoever
+ * holds it moves the clock, is the peer byte by byte, and says when the session steps; so the very
+ * code that runs in production runs here, the same way every time. A whole world, which runs by
+ * itself on the same sockets, is in sim/world.h. */
 #ifndef CQL_SIM_SIM_H
 #define CQL_SIM_SIM_H
 
@@ -8,7 +9,7 @@
 
 typedef struct cql__sim cql__sim;
 
-/* The clock stands at `now_ms`. NULL: no memory. */
+/* The clock stands at `now_ms`. */
 cql__sim *cql__sim_new(uint64_t seed, uint64_t now_ms);
 void cql__sim_free(cql__sim *sim);
 cql__link *cql__sim_link(cql__sim *sim);
@@ -37,8 +38,8 @@ void cql__sim_refuse(cql__sim *sim, int socket);
 /* What the session sent and nobody took yet; until the next step. */
 size_t cql__sim_sent(const cql__sim *sim, int socket, const uint8_t **out);
 void cql__sim_take(cql__sim *sim, int socket, size_t size);
-/* The peer says this. 0, CQL_ENOMEM. */
-int cql__sim_say(cql__sim *sim, int socket, const uint8_t *bytes, size_t size);
+/* The peer says this. */
+void cql__sim_say(cql__sim *sim, int socket, const uint8_t *bytes, size_t size);
 /* No read brings more than so many bytes (0: no limit); so many bytes may be sent before the wire
  * is full (-1: no limit). */
 void cql__sim_split(cql__sim *sim, int socket, size_t read_max);

@@ -139,6 +139,7 @@ static ptrdiff_t sim_read(cql__socket *s, uint8_t *out, size_t size) {
 static ptrdiff_t sim_write(cql__socket *s, const cql__span *spans, unsigned count) {
   size_t taken = 0;
   s->set->calls++;
+  if (s->broken) return s->broken;
   for (unsigned i = 0; i < count; i++) {
     size_t size = spans[i].size;
     if (s->room >= 0 && size > (uint64_t)s->room) size = (size_t)s->room;

@@ -24,6 +24,7 @@ struct cql__socket {
   uint8_t wants_write, again;
   int failed;      /* CQL_E*: it could not be opened */
   int ended;       /* nothing follows what is in `inbound` */
+  int broken;      /* CQL_E*: what writing gives */
   const char *why; /* static text */
   int64_t room;    /* so many bytes may be written; -1: any number */
   size_t read_max; /* no read brings more; 0: no limit */
