@@ -70,7 +70,7 @@ function Cache:put(key, known)
     until not keep
     self.by_key[self.ring[at].key] = nil
   end
-  local entry = { key = key, statement = known, recent = true }
+  local entry = { key = key, statement = known, recent = false }
   self.ring[at] = entry
   self.by_key[key] = entry
 end

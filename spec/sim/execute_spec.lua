@@ -130,6 +130,23 @@ describe("a text that was prepared", function()
     end)
   end)
 
+  it("is remembered as one of a thousand, and stays while it is used", function()
+    within(nil, function(_, session)
+      local function is_prepared_by(number) -- otherwise the session knows it
+        local before = session:metrics().requests
+        assert(session:execute("SELECT v FROM t WHERE id = ? LIMIT " .. number, { 1 }))
+        return session:metrics().requests - before == 2
+      end
+      for number = 1, 1000 do assert.is_true(is_prepared_by(number)) end
+      assert.is_false(is_prepared_by(1000))
+      for number = 1001, 2500 do
+        assert.is_true(is_prepared_by(number))
+        assert.is_false(is_prepared_by(1000))
+      end
+      assert.is_true(is_prepared_by(500))
+    end)
+  end)
+
   it("is prepared again when a node forgets it amid a batch", function()
     within(nil, function(world, session)
       fill(session, 1)
