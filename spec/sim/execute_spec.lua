@@ -147,6 +147,18 @@ describe("a text that was prepared", function()
     end)
   end)
 
+  it("may be one of more than are remembered, in one batch", function()
+    within(nil, function(_, session)
+      local batch = session:batch "unlogged"
+      for at = 1, 1100 do
+        batch:add(("INSERT INTO t (id, at, v) VALUES (1, %d, ?)"):format(at), { "v" })
+      end
+      assert(session:execute(batch))
+      assert(session:submit(batch):wait())
+      assert.equal(1100, assert(session:execute "SELECT count(*) AS n FROM t")[1].n)
+    end)
+  end)
+
   it("is prepared again when a node forgets it amid a batch", function()
     within(nil, function(world, session)
       fill(session, 1)
