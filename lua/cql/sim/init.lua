@@ -301,6 +301,28 @@ function World:connect(options)
   return session, failure
 end
 
+-- As plain.sleep() takes it, and poll() in milliseconds: serving for ever sleeps again and again.
+local HOUR = 3600 * 1000
+
+--- The nodes listen on their addresses for anyone's driver, on the clock of the machine: for so
+--- many seconds, or until the process is interrupted. What at() and every() were given runs
+--- meanwhile, and what `run` says about sessions of this world holds here too.
+---@param seconds number?
+function World:serve(seconds)
+  if self.serving[1] then refuse "the world is served already" end
+  check(self, C.cql_sim_serve(self.handle))
+  self.serving[1] = true
+  local host = self.host
+  local ok, failure = pcall(host.run, function()
+    if seconds then return host.sleep(seconds * 1000) end
+    while true do host.sleep(HOUR) end
+  end)
+  self.serving[1] = nil
+  C.cql_sim_serve_stop(self.handle)
+  if not ok then error(failure, 0) end
+  return self
+end
+
 --- Counters of all nodes.
 ---@return table<string, integer>
 function World:counters() return counters(self, C.CQL_SIM_ALL) end
@@ -458,13 +480,19 @@ local FOREVER = ffi.new("int64_t", 0x7fffffffffffffffLL)
 
 -- The library as the driver's modules see it in this world, and what frees the world: not before
 -- its last session is freed, whichever the collector finds first.
-local function driver_library(handle)
+-- `serving`: something in it says that the clock is the machine's.
+local function driver_library(handle, serving)
   local own, live, ended = {}, 0, false
   local function free()
     ended = true
     if live == 0 then C.cql_sim_free(handle) end
   end
   local function pass(wait_ms)
+    if serving[1] then
+      local status = C.cql_sim_serve_step(handle, wait_ms)
+      if status < 0 then error(ffi.string(C.cql_sim_error(handle)), 0) end
+      return
+    end
     if wait_ms == 0 then return end
     local until_us = wait_ms < 0 and FOREVER or C.cql_sim_now(handle) + wait_ms * 1000
     if C.cql_sim_run(handle, until_us) == C.CQL_SIM_IDLE and wait_ms < 0 then
@@ -519,7 +547,8 @@ function sim.world(options)
   options = options or {}
   local handle = C.cql_sim_new(options.seed or 1)
   if handle == nil then refuse "not enough memory" end
-  local driver, pass, free = driver_library(handle)
+  local serving = {}
+  local driver, pass, free = driver_library(handle, serving)
   local function now() return tonumber(C.cql_sim_now(handle)) / 1000 end
   local loaded = {
     ["cql.ffi"] = { C = driver },
@@ -529,7 +558,7 @@ function sim.world(options)
   loaded["cql.host"] = require_in "cql.wait.plain"
   local world = setmetatable({
     handle = ffi.gc(handle, free), nodes = {}, cql = require_in "cql", host = loaded["cql.host"],
-    connect_in = require_in "cql.connect",
+    connect_in = require_in "cql.connect", serving = serving,
   }, World)
   local names = {}
   for name in pairs(options) do
