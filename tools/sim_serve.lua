@@ -1,5 +1,5 @@
--- tools/sim_serve.lua SCRIPT [ARGUMENT...]: runs a script that returns a world of cql.sim and serves
--- it until the process is interrupted. A script that serves its world itself is fine too.
+-- tools/sim_serve.lua SCRIPT [ARGUMENT...]: runs a script that returns a world of cql.sim, and
+-- serves it until the process is interrupted.
 local ffi = require "ffi"
 
 -- LuaJIT's own handler waits for Lua code to run, which while nobody calls it doesn't.
