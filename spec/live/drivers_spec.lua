@@ -17,6 +17,13 @@ local function python_with(package)
   return installed and folder .. "/bin/python" or nil
 end
 
+-- The Go program, or nil.
+local function go_program()
+  local built = run(("mkdir -p %s && cd spec/support/driver_go && timeout 300 nice go build -o "
+    .. "../../../%s/driver_go ."):format(ROOT, ROOT))
+  return built and ROOT .. "/driver_go" or nil
+end
+
 local function world_of(product)
   local world = sim.world { seed = 5, nodes = 0, product = product, shards = 3,
     gossip = "50ms", detection = "300ms" }
@@ -78,6 +85,30 @@ describe("served on sockets, the simulator is accepted by", function()
       assert.equal("True False", said.applied)
       assert.equal("True", said["went down"], text)
       assert.equal("True", said["came up"], text)
+      assert.equal("now", said["end"], text)
+      local counters = world:counters()
+      assert.equal(0, counters.bad_frames)
+      assert.equal(0, counters.bad_streams)
+    end)
+  end
+
+  for _, version in ipairs { 3, 4, 5 } do
+    it(("the Go driver for Cassandra, v%d"):format(version), function()
+      local program = go_program()
+      if not program then return pending "Go or the driver's module can't be had here" end
+      local world = world_of "cassandra"
+      local said, text = serve(world, ("%s %d"):format(program, version), function(name, value)
+        if name == "kill" then world:node(tonumber(value)):kill() end
+        if name == "start" then world:node(tonumber(value)):start() end
+      end)
+      assert.equal("127.0.77.1 rack1 16,127.0.77.2 rack2 16,127.0.77.3 rack3 16", said.hosts, text)
+      assert.equal("true", said["sees the new table"], text)
+      assert.equal("v7", said.row, text)
+      assert.equal("60", said.rows)
+      assert.equal("batch", said.batch)
+      assert.equal("true false", said.applied)
+      assert.equal("true", said["went down"], text)
+      assert.equal("true", said["came up"], text)
       assert.equal("now", said["end"], text)
       local counters = world:counters()
       assert.equal(0, counters.bad_frames)
