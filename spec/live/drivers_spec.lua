@@ -83,6 +83,17 @@ describe("served on sockets, the simulator is accepted by", function()
       assert.equal("60", said.rows)
       assert.equal("batch", said.batch)
       assert.equal("True False", said.applied)
+      assert.equal("48", said.tokens, text)
+      local seen = 0
+      for text_of_token, replicas in said.replicas:gmatch "(-?%d+):([^;]+)" do
+        local token, wanted = assert(loadstring("return " .. text_of_token .. "LL"))(), {}
+        for i, replica in ipairs(world:replicas("ks", token)) do
+          wanted[i] = replica.node:host_id()
+        end
+        assert.equal(table.concat(wanted, ","), replicas)
+        seen = seen + 1
+      end
+      assert.equal(48, seen)
       assert.equal("True", said["went down"], text)
       assert.equal("True", said["came up"], text)
       assert.equal("now", said["end"], text)

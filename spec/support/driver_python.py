@@ -76,6 +76,11 @@ if scylla:
                                                               for h, s in t.replicas))
                              for t in tablets))
 else:
+    tokens = cluster.metadata.token_map
+    say("tokens", len(tokens.token_to_host_owner))
+    say("replicas", "; ".join("%d:%s" % (t.value, ",".join(str(h.host_id)
+                                                          for h in tokens.get_replicas("ks", t)))
+                              for t in tokens.ring))
     say("kill", "2")
     say("went down", wait_until(lambda: len(hosts_up()) == 2))
     for i in range(30):
