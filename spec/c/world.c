@@ -90,6 +90,12 @@ static void live(uint64_t seed, const char *product) {
   ask(first, "CREATE TABLE ks.u (id int PRIMARY KEY)", asked++); /* still on its way to some */
   done += run(sim, cql_sim_now(sim) + 4000000, &good);
   assert(done == asked && good > asked / 20);
+  for (int i = 0; i < 3; i++) cql_sim_node_start(sim, i); /* what is to come never does */
+  must(sim, cql_sim_set(sim, CQL_SIM_ALL, "boot", "1s"));
+  must(sim, cql_sim_node_kill(sim, 0));
+  must(sim, cql_sim_node_start(sim, 0));
+  must(sim, cql_sim_alarm_set(sim, cql_sim_now(sim) + 1000, 7));
+  ask(first, "SELECT * FROM ks.t", asked);
   if (seed % 2) { /* either goes first */
     cql_session_free(first);
     cql_session_free(second);

@@ -78,13 +78,13 @@ void cql_sim_free(cql_sim_t *sim) {
   cql__sim_serving_free(sim->serving);
   for (size_t i = 0; i < sim->node_count; i++) cql__sim_wires_end(sim->nodes[i], CQL_SIM_HALF_OPEN);
   cql__sim_wires_free(sim);
+  cql__sim_clock_free(&sim->clock); /* nothing is to happen any more */
   cql__sim_rules_free(sim);
   cql__sim_alarms_free(sim);
   cql__sim_events_free(sim);
   cql__sim_news_free(sim);
   for (size_t i = 0; i < sim->node_count; i++) cql__sim_node_free(sim->nodes[i]);
   cql__sim_release(sim->nodes);
-  cql__sim_clock_free(&sim->clock);
   if (sim->store) cql__store_free(sim->store);
   cql__sim_ring_free(&sim->ring);
   cql__sim_journal_free(&sim->journal);
