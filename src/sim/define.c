@@ -141,7 +141,7 @@ static int32_t read_tablets(const cql__sim_term *map) {
 
 static int alter_options(definer *d, cql__sim_keyspace *keyspace) {
   for (const cql__sim_option *option = d->query->options; option; option = option->next) {
-    replication r;
+    replication r = {0};
     if (cql__slice_is(option->name, "replication")) {
       if (read_replication(d, option->value, &r)) return CQL_EVALUE;
       keyspace->strategy = r.strategy;

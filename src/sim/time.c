@@ -24,6 +24,7 @@ void cql__sim_later(cql_sim_t *sim, int64_t in_us, void (*happen)(cql_sim_t *sim
 void cql__sim_events_free(cql_sim_t *sim) {
   while (!cql__list_empty(&sim->events)) {
     cql__sim_event *event = cql__container(sim->events.next, cql__sim_event, link);
+    cql__sim_timer_cancel(&sim->clock, &event->timer);
     cql__list_remove(&event->link);
     cql__sim_release(event);
   }
@@ -63,17 +64,18 @@ int cql_sim_alarm_take(cql_sim_t *sim, uint32_t *tag) {
   return 1;
 }
 
-static void free_alarms(cql__list *list) {
+static void free_alarms(cql_sim_t *sim, cql__list *list) {
   while (!cql__list_empty(list)) {
     alarm *a = cql__container(list->next, alarm, link);
+    cql__sim_timer_cancel(&sim->clock, &a->timer);
     cql__list_remove(&a->link);
     cql__sim_release(a);
   }
 }
 
 void cql__sim_alarms_free(cql_sim_t *sim) {
-  free_alarms(&sim->alarms);
-  free_alarms(&sim->alarms_due);
+  free_alarms(sim, &sim->alarms);
+  free_alarms(sim, &sim->alarms_due);
 }
 
 /* ---- hosts ---- */

@@ -512,7 +512,7 @@ static int64_t after(const found *at) {
 static void write_if(cql__sim_change *changes, uint32_t count, cql__sim_result *out) {
   found *rows = cql__sim_region_take(&out->region, count * sizeof *rows);
   int64_t at = changes[0].run.call->now_us; /* the client's time doesn't count here */
-  cql__sim_key first, key;
+  cql__sim_key first = {0}, key;
   int applied = 1;
   for (uint32_t i = 0; i < count; i++) {
     cql__sim_change *change = &changes[i];
