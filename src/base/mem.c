@@ -8,6 +8,9 @@ static void *(*hook_reallocate)(void *, size_t) = realloc;
 static void (*hook_release)(void *) = free;
 
 #ifdef CQL_TEST
+#include "base/plant.h"
+
+int cql__plant;
 static _Thread_local long fail_countdown, fail_onwards, allocation_count, allocation_live;
 
 static int fails(void) {

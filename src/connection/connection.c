@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plant.h"
 #include "message/request.h"
 #include "wire/proto.h"
 
@@ -416,6 +417,11 @@ void cql__connection_awake(cql__connection *c) {
 /* ---- streams that timed out ---- */
 
 void cql__connection_orphan(cql__connection *c, int stream) {
+  void *waiter;
+  if (CQL__PLANTED(CQL__PLANT_REUSE)) {
+    cql__streams_answer(&c->streams, stream, &waiter);
+    return;
+  }
   cql__streams_orphan(&c->streams, stream);
   if (c->retiring && cql__streams_live(&c->streams) == 0) /* nobody waits any more: soon */
     cql__timer_set(c->settings->wheel, &c->deadline, now_of(c));

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "wire/proto.h"
 
 /* After the last connection has gone, and while none serves: names are looked up again. */
@@ -404,7 +405,8 @@ void cql__session_after(cql_session_t *session, int more_to_read) {
 
 int64_t cql__session_wait(cql_session_t *session) {
   cql__engine *engine = &session->engine;
-  if (session->queue.count || cql__engine_is_eager(engine) || is_drained(session) ||
+  int sleeps = CQL__PLANTED(CQL__PLANT_SLEEP) && cql__list_empty(&engine->done);
+  if (session->queue.count || (!sleeps && cql__engine_is_eager(engine)) || is_drained(session) ||
       session->ended != session->closed_told)
     return 0;
   uint64_t due = cql__wheel_next(&engine->wheel);
@@ -443,6 +445,20 @@ static uint32_t take_notices(cql_session_t *session, uint32_t max, cql_completio
   return count;
 }
 
+/* What the test build may put in on purpose. */
+static uint32_t plant(cql_completion_t *out, uint32_t count, uint32_t max) {
+  if (CQL__PLANTED(CQL__PLANT_DOUBLE) && count > 0 && count < max) {
+    out[count] = out[count - 1];
+    out[count++].result = NULL;
+  }
+  if (CQL__PLANTED(CQL__PLANT_NEIGHBOUR) && count > 1) {
+    cql_result_t *result = out[0].result;
+    out[0].result = out[1].result;
+    out[1].result = result;
+  }
+  return count;
+}
+
 static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t *out) {
   cql__engine *engine = &session->engine;
   uint32_t count = 0;
@@ -458,9 +474,10 @@ static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t
                                       .address = request->address,
                                       .attempts = request->attempts,
                                       .consistency = request->consistency};
+    if (CQL__PLANTED(CQL__PLANT_LEAK) && request->status == CQL_ETIMEOUT) continue;
     cql__request_release(request);
   }
-  return count;
+  return plant(out, count, max);
 }
 
 /* Events first, for a host that polls few at a time; but nothing follows CLOSED. */

@@ -1,0 +1,53 @@
+-- The hunt: what it must find, that it replays, and that it finds nothing where nothing is.
+local build = os.getenv "CQL_BUILD" or "build/dev"
+
+local function run(arguments)
+  local pipe = assert(io.popen(("%s/hunt %s 2>&1; echo status $?"):format(build, arguments)))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text, tonumber(text:match "status (%d+)%s*$")
+end
+
+local PLANTS = { "an orphan's stream is given out at once", "a completion comes twice",
+  "what was submitted wakes nobody", "two answers change places", "a timeout keeps its slot" }
+
+describe("the hunt", function()
+  for plant, what in ipairs(PLANTS) do
+    it("finds within a minute, and replays: " .. what, function()
+      local text, status = run("--seconds 60 --plant " .. plant)
+      assert.equal(1, status, text)
+      local why = assert(text:match "violation: seed %d+: ([^\n]+)")
+      local smallest = assert(text:match "smallest: ([^;]+);")
+      local replays = {}
+      for line in text:gmatch "replay: %./dev hunt %-%-preset dev ([^\n]+)" do
+        table.insert(replays, line)
+      end
+      assert.equal(2, #replays)
+      local again = run(replays[1])
+      assert.equal(why, again:match "violation: seed %d+: ([^\n]+)")
+      again = run(replays[2])
+      assert.equal(smallest, again:match "violation: seed %d+: ([^\n]+)")
+    end)
+  end
+
+  it("finds nothing where nothing was planted", function()
+    for _, arguments in ipairs { "--seed 1", "--seed 2", "--from 20 --seconds 5" } do
+      local text, status = run(arguments)
+      assert.equal(0, status, text)
+      local requests = assert(text:match "hunt: (%d+) requests in %d+ worlds, no violation")
+      assert.is_true(tonumber(requests) > 100, text)
+    end
+  end)
+
+  it("gives the same trace twice, in two processes", function()
+    for seed = 3, 8 do
+      local arguments = ("--seed %d --requests 600 --trace 1"):format(seed)
+      local first, status = run(arguments)
+      assert.equal(0, status, first:sub(-2000))
+      assert.is_true(#first > 100000)
+      assert.is_true(first == (run(arguments)), "seed " .. seed)
+    end
+    assert.is_true(run "--seed 3 --requests 600 --trace 1"
+      ~= run "--seed 4 --requests 600 --trace 1")
+  end)
+end)
