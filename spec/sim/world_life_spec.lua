@@ -72,6 +72,40 @@ describe("a node", function()
       end)
   end)
 
+  it("that is back after it vanished knows nothing of old connections, and resets them", function()
+    local world = world_of { nodes = 1 }
+    with_session(world, { contact_points = "127.0.0.1", heartbeat_ms = 0,
+      request_timeout_ms = 5000 }, function(session)
+        world:node(1):vanish()
+        world:node(1):start()
+        local started = world:now()
+        local _, err = session:execute("SELECT * FROM ks.t", nil, { idempotent = false })
+        assert.equal("CONNECTION_LOST", err.name)
+        assert.is_true(world:now() - started < 100)
+        assert(session:execute "SELECT * FROM ks.t")
+      end)
+  end)
+
+  it("that was written to twice in one moment has the later value", function()
+    local world = world_of { nodes = 1 }
+    with_session(world, { contact_points = "127.0.0.1", server_timestamps = true },
+      function(session)
+        assert(session:execute "INSERT INTO ks.t (id, v) VALUES (1, 'a')")
+        for _ = 1, 50 do
+          local done = 0
+          for _, text in ipairs { "DELETE FROM ks.t WHERE id = 1",
+            "INSERT INTO ks.t (id, v) VALUES (1, 'b')" } do
+            world.cql.spawn(function()
+              assert(session:execute(text))
+              done = done + 1
+            end)
+          end
+          while done < 2 do sleep(world, 1) end
+          assert.equal("b", assert(session:execute "SELECT v FROM ks.t WHERE id = 1")[1].v)
+        end
+      end)
+  end)
+
   it("that has gone down is held for up until that is detected: time-outs, then UNAVAILABLE",
     function()
       local world = world_of { detection = "10s", read_timeout = "5s" }
@@ -88,6 +122,11 @@ describe("a node", function()
           { consistency = "quorum" })
         assert.equal("UNAVAILABLE", err.name)
         assert(session:execute("SELECT v FROM ks.t WHERE id = 1", nil, { consistency = "one" }))
+        _, err = session:execute("SELECT v FROM ks.t", nil, { consistency = "quorum" })
+        assert.equal("UNAVAILABLE", err.name)
+        assert(session:execute("SELECT v FROM ks.t", nil, { consistency = "one" }))
+        -- what is each node's own needs nobody else
+        assert(session:execute("SELECT * FROM system.local WHERE key = 'local'"))
       end)
     end)
 

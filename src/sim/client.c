@@ -357,7 +357,7 @@ void cql__sim_client_closed(cql__sim_client *client) {
 }
 
 void cql__sim_client_end(cql__sim_client *client, int how) {
-  static const char *const words[] = {"closes", "resets", "goes half open"};
+  static const char *const words[] = {"closes", "resets", "goes half open", "is lost"};
   if (client->ended) return;
   cql__sim_trace_line(client->node->sim, "%s.c%d %s", client->node->text, client->id, words[how]);
   if (how == CQL_SIM_CLOSE) cql__sim_client_flush(client);

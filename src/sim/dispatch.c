@@ -127,15 +127,16 @@ static void answer_request(cql__sim_client *client, const cql__sim_request *requ
                            cql__sim_answer *answer) {
   cql_sim_t *sim = client->node->sim;
   int64_t delay = answer->delay + cql__sim_draw(sim, &client->node->settings.service);
+  int version = client->version ? client->version : request->version;
   if (delay == 0 && !answer->close) {
-    deliver(client, answer, request->version, request->stream);
+    deliver(client, answer, version, request->stream);
     cql__sim_answer_free(answer);
     return;
   }
   reply *r = cql__sim_alloc(sizeof *r);
   r->client = client;
   r->answer = *answer;
-  r->version = request->version;
+  r->version = version;
   r->stream = request->stream;
   r->timer.fire = on_reply;
   cql__list_append(&client->replies, &r->link);

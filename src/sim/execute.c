@@ -250,7 +250,7 @@ static void fill_call(const cql__sim_client *client, const cql__sim_request *req
   call->page_size = request->page_size > 0 ? request->page_size : 0;
   call->paging_state = request->paging_state;
   call->timestamp = request->timestamp;
-  call->now_us = cql__sim_wall_clock(client->node->sim);
+  call->now_us = cql__sim_timestamp(client->node->sim);
   call->now_in_seconds = request->now_in_seconds;
 }
 
@@ -284,6 +284,31 @@ static void answer_with(cql__sim_client *client, const cql__sim_request *request
   take_effect(client, result);
 }
 
+static int all_are_well(const cql__sim_node *node) {
+  const cql_sim_t *sim = node->sim;
+  for (size_t i = 0; i < sim->node_count; i++) {
+    const cql__sim_node *other = sim->nodes[i];
+    if (other->member && (other->state != CQL_SIM_UP || !cql__sim_sees_up(node, other))) return 0;
+  }
+  return sim->cut_count == 0;
+}
+
+/* Rows of many partitions: each range of the ring must have enough replicas. */
+static int scan_is_refused(const cql__sim_client *client, const cql__sim_request *request,
+                           const cql__statement_shape *shape, cql__sim_answer *answer) {
+  cql_sim_t *sim = client->node->sim;
+  int64_t token;
+  int applied;
+  replicas r;
+  if (shape->kind != CQL__STATEMENT_READ || all_are_well(client->node)) return 0;
+  for (size_t i = 0; cql__sim_ring_point(sim, i, &token); i++) {
+    r.count = cql__sim_replicas_of(sim, shape->keyspace, shape->table, token, r.list, NULL, NULL);
+    if (r.count < 0) return 0;
+    if (is_refused(client, request, shape, &r, 0, answer, &applied)) return 1;
+  }
+  return 0;
+}
+
 /* A statement that is known to be one. */
 static void run(cql__sim_client *client, cql__sim_request *request, cql__statement *statement,
                 cql__sim_answer *answer) {
@@ -297,8 +322,9 @@ static void run(cql__sim_client *client, cql__sim_request *request, cql__stateme
   int64_t token;
   replicas r = {.count = 0};
   int applied = 0;
-  if (shape && cql__statement_token(store, statement, &call, &token) &&
-      locate(client, request, shape, token, &r, answer)) {
+  int has_token = shape && cql__statement_token(store, statement, &call, &token);
+  if (shape && !has_token && scan_is_refused(client, request, shape, answer)) return;
+  if (has_token && locate(client, request, shape, token, &r, answer)) {
     int write = shape->kind == CQL__STATEMENT_WRITE;
     if (is_refused(client, request, shape, &r, write, answer, &applied)) {
       if (applied) cql__store_result_free(cql__store_execute(store, statement, &call));

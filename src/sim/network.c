@@ -119,7 +119,9 @@ static void carrier_send(void *carrier, const uint8_t *bytes, size_t size) {
 static void carrier_end(void *carrier, int how) {
   cql__sim_wire *wire = carrier;
   wire->client = NULL;
-  if (how == CQL_SIM_HALF_OPEN) {
+  if (how == CQL__SIM_LOST) {
+    empty(&wire->down); /* what comes in when the machine is back finds nobody, and is told so */
+  } else if (how == CQL_SIM_HALF_OPEN) {
     wire->half_open = 1;
     empty(&wire->up);
     empty(&wire->down);

@@ -324,7 +324,7 @@ static void on_booted(cql__sim_timer *timer) {
   if (!node->member) {
     node->member = 1;
     make_tokens(node);
-    cql__sim_ring_make(sim);
+    cql__sim_ring_change(&sim->ring);
   }
   *view_of(node, node->index) = CQL__SIM_KNOWN | CQL__SIM_SEEN_UP;
   cql__sim_trace_line(sim, "%s is up", node->text);
@@ -392,7 +392,7 @@ int cql_sim_node_vanish(cql_sim_t *sim, int index) {
   if (!is_running(node)) return refuse(sim, node, "vanish");
   cql__sim_trace_line(sim, "%s vanishes", node->text);
   node->vanished = 1;
-  go_down(node, CQL_SIM_HALF_OPEN, 1);
+  go_down(node, CQL__SIM_LOST, 1);
   return 0;
 }
 
@@ -428,7 +428,7 @@ int cql_sim_node_decommission(cql_sim_t *sim, int index) {
   if (node->state != CQL_SIM_UP) return refuse(sim, node, "be decommissioned");
   cql__sim_trace_line(sim, "%s leaves", node->text);
   node->member = 0;
-  cql__sim_ring_make(sim);
+  cql__sim_ring_change(&sim->ring);
   cql__sim_tablets_leave(sim, node->index);
   go_down(node, CQL_SIM_CLOSE, 0);
   node->state = CQL_SIM_GONE;

@@ -12,10 +12,13 @@
 #include "sim/store.h"
 #include "sim/system.h"
 
+/* How a connection ends when its machine is off the net; beside CQL_SIM_CLOSE ... */
+enum { CQL__SIM_LOST = CQL_SIM_HALF_OPEN + 1 };
+
 /* Who carries the bytes of a connection: the virtual network, or a socket. */
 typedef struct cql__sim_carrier {
   void (*send)(void *carrier, const uint8_t *bytes, size_t size);
-  /* The node ends it: CQL_SIM_CLOSE ... The carrier knows no client any more. */
+  /* The node ends it: CQL_SIM_CLOSE ... CQL__SIM_LOST. The carrier knows no client any more. */
   void (*end)(void *carrier, int how);
 } cql__sim_carrier;
 

@@ -13,8 +13,10 @@ static int by_token(const void *a, const void *b) {
   return x->node->index - y->node->index;
 }
 
-void cql__sim_ring_make(cql_sim_t *sim) {
+static void make_ring(cql_sim_t *sim) {
   cql__sim_ring *ring = &sim->ring;
+  if (!ring->stale) return;
+  ring->stale = 0;
   size_t count = 0;
   for (size_t i = 0; i < sim->node_count; i++)
     if (sim->nodes[i]->member) count += sim->nodes[i]->token_count;
@@ -26,6 +28,13 @@ void cql__sim_ring_make(cql_sim_t *sim) {
       ring->points[ring->count++] = (cql__sim_point){node->tokens[k], node};
   }
   if (count) qsort(ring->points, count, sizeof *ring->points, by_token);
+}
+
+int cql__sim_ring_point(cql_sim_t *sim, size_t index, int64_t *token) {
+  make_ring(sim);
+  if (index >= sim->ring.count) return 0;
+  *token = sim->ring.points[index].token;
+  return 1;
 }
 
 static void free_tablets(cql__sim_tablets *tablets) {
@@ -170,6 +179,7 @@ static int is_strategy(cql_slice_t strategy, const char *name) {
 }
 
 static void place(placement *p, const cql__replication *replication) {
+  make_ring(p->sim);
   if (is_strategy(replication->strategy, "NetworkTopologyStrategy"))
     place_network(p, replication);
   else if (is_strategy(replication->strategy, "SimpleStrategy") && replication->count)
@@ -280,6 +290,7 @@ int cql__sim_replicas_of(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t table
   cql__replication replication;
   if (tablet) *tablet = NULL;
   if (!cql__store_replication(cql__sim_store(sim), keyspace, &replication)) return CQL_EINVAL;
+  if (is_strategy(replication.strategy, "LocalStrategy")) return CQL_EUNSUPPORTED;
   if (replication.tablets && table.length >= 0 &&
       cql__store_has_table(cql__sim_store(sim), keyspace, table)) {
     int64_t begins;
@@ -316,7 +327,8 @@ int cql_sim_replicas(cql_sim_t *sim, const char *keyspace, const char *table, in
   cql__sim_replica replicas[CQL__SIM_REPLICAS_MAX];
   int count = cql__sim_replicas_of(sim, cql__sim_slice_of(keyspace), cql__sim_slice_of(table),
                                    token, replicas, NULL, NULL);
-  if (count < 0) return cql__sim_mistake(sim, count, "no keyspace %s", keyspace);
+  if (count < 0)
+    return cql__sim_mistake(sim, count, "%s has no replicas, or isn't there", keyspace);
   for (int i = 0; i < count && i < max; i++) {
     out[2 * i] = replicas[i].node;
     out[2 * i + 1] = replicas[i].shard;

@@ -32,6 +32,7 @@ typedef struct cql__sim_tablets {
 typedef struct cql__sim_ring {
   cql__sim_point *points; /* by token */
   size_t count;
+  int stale; /* to be made anew before it is used */
   cql__sim_tablets *tables;
   size_t table_count, table_capacity;
 } cql__sim_ring;
@@ -41,13 +42,16 @@ typedef struct cql__sim_replica {
 } cql__sim_replica;
 
 /* Members or tokens have changed. */
-void cql__sim_ring_make(cql_sim_t *sim);
+static inline void cql__sim_ring_change(cql__sim_ring *ring) { ring->stale = 1; }
 void cql__sim_ring_free(cql__sim_ring *ring);
 /* The replicas of a token, in their order; `tablet` (may be NULL) gets the tablet and where it
- * begins if the keyspace has them. How many; CQL_EINVAL: no such keyspace. */
+ * begins if the keyspace has them. How many; CQL_EINVAL: no such keyspace; CQL_EUNSUPPORTED: each
+ * node has rows of its own. */
 int cql__sim_replicas_of(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t table, int64_t token,
                          cql__sim_replica out[CQL__SIM_REPLICAS_MAX],
                          const cql__sim_tablet **tablet, int64_t *first);
+/* Where ranges begin and end: point `index`; 0: there are no more. */
+int cql__sim_ring_point(cql_sim_t *sim, size_t index, int64_t *token);
 /* How many replicas must answer; *local: those of that datacenter alone count. `factor` is what the
  * replication has of them. */
 int cql__sim_required(int consistency, int factor);

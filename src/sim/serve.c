@@ -94,7 +94,7 @@ static void carrier_send(void *carrier, const uint8_t *bytes, size_t size) {
 static void carrier_end(void *carrier, int how) {
   caller *c = carrier;
   c->client = NULL;
-  c->half_open = how == CQL_SIM_HALF_OPEN;
+  c->half_open = how >= CQL_SIM_HALF_OPEN;
   if (how == CQL_SIM_RESET || (how == CQL_SIM_CLOSE && !cql__sim_size(&c->out)))
     hang_up(c, how == CQL_SIM_RESET);
   else

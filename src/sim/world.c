@@ -157,7 +157,7 @@ int cql_sim_name(cql_sim_t *sim, const char *name, const char *addresses) {
 int cql_sim_cql(cql_sim_t *sim, const char *text, size_t length) {
   cql__store_call call;
   cql__store_call_init(&call);
-  call.now_us = cql__sim_wall_clock(sim);
+  call.now_us = cql__sim_timestamp(sim);
   if (sim->node_count) call.system = cql__sim_system_of(sim->nodes[0]);
   cql__store_result *result = cql__store_query(
       cql__sim_store(sim), (cql_slice_t){(const uint8_t *)text, (int32_t)length}, &call);

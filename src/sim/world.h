@@ -41,6 +41,7 @@ struct cql_sim_s {
   cql__list wires;
   int (*cuts)[2];
   size_t cut_count, cut_capacity;
+  int64_t last_timestamp;
   uint16_t next_source_port;
   int32_t next_connection;
   cql__sim_named *names, *users;
@@ -64,6 +65,11 @@ struct cql_sim_s {
 
 static inline int64_t cql__sim_wall_clock(const cql_sim_t *sim) {
   return CQL__SIM_EPOCH + sim->clock.now;
+}
+/* The same for timestamps of writes, of which no two are equal. */
+static inline int64_t cql__sim_timestamp(cql_sim_t *sim) {
+  int64_t now = cql__sim_wall_clock(sim);
+  return sim->last_timestamp = now > sim->last_timestamp ? now : sim->last_timestamp + 1;
 }
 static inline int64_t cql__sim_draw(cql_sim_t *sim, const cql__sim_spread *spread) {
   return cql__sim_spread_draw(spread, &sim->nodes_random);
