@@ -37,12 +37,17 @@ end)
 io.write(world:take_trace())
 ]]
 
+-- A sanitized library wants its runtime in the new process, too.
+local sanitizer = os.getenv "CQL_SANITIZER"
+local PRELOAD = "env LD_PRELOAD=$(readlink -f $(gcc -print-file-name=lib%s.so)) "
+local LUAJIT = (sanitizer and PRELOAD:format(sanitizer) or "") .. "luajit"
+
 local function run(seed, product)
   local path = os.tmpname()
   local file = assert(io.open(path, "w"))
   file:write((SCRIPT:gsub("%%%%", "%%")))
   file:close()
-  local pipe = assert(io.popen(("luajit %s %d %s 2>&1"):format(path, seed, product)))
+  local pipe = assert(io.popen(("%s %s %d %s 2>&1"):format(LUAJIT, path, seed, product)))
   local text = pipe:read "*a"
   pipe:close()
   os.remove(path)
