@@ -9,10 +9,20 @@ cassandra.describe("two nodes", { nodes = 2 }, function(server)
     session = assert(cql.connect(server:options {
       consistency = "one", reconnect_max_ms = 200, request_timeout_ms = 5000,
     }))
-    local function run(text) assert(session:execute(text, nil, { timeout_ms = 30000 })) end
+    -- Again until both nodes have heard of what the other was told.
+    local function run(text)
+      local rows, err
+      for _ = 1, 50 do
+        rows, err = session:execute(text, nil, { timeout_ms = 30000 })
+        if rows or err.name ~= "INVALID" then break end
+        cql.sleep(200)
+      end
+      assert(rows, err)
+    end
     run("CREATE KEYSPACE nodes_spec "
       .. "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}")
     run "CREATE TABLE nodes_spec.t (id int PRIMARY KEY)"
+    for _ = 1, 40 do run "SELECT * FROM nodes_spec.t" end
   end)
   teardown(function() assert(session:close()) end)
 
