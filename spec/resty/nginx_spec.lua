@@ -338,7 +338,7 @@ cassandra.describe("in nginx", function(server)
     for _ = 1, 3 do get "/dropped" end
     nginx.until_("they are gone", function()
       get "/collect"
-      return running:descriptors() == before
+      return running:descriptors() <= before -- one of a client may have been among them
     end)
     check(requests(50))
     is_quiet()
