@@ -9,6 +9,7 @@ local error_of = require "cql.error"
 local host = require "cql.host"
 local result = require "cql.result"
 local config = require "cql.config"
+local queue_of = require "cql.queue"
 
 local pcall, wake = pcall, host.wake
 local decode_result, void = result.decode, result.void
@@ -101,14 +102,22 @@ end
 local function make_room(session)
   session.rooms = session.rooms + 1
   if session.rooms > 1 then return end
-  local busy = session.busy
   while session.rooms > 0 do
-    local waiter = busy:pop()
-    while waiter and wake(waiter) == false do waiter = busy:pop() end
+    local waiter = session.busy:pop()
+    while waiter and wake(waiter) == false do waiter = session.busy:pop() end
     session.rooms = session.rooms - 1
   end
 end
 pump.make_room = make_room
+
+--- Nobody but the caller runs until it has its answer: so it must not wait for room behind others,
+--- who make no use of it now. `turned`: something may have ended; else that is waited for first.
+function pump.clear_the_way(session, turned)
+  local waiting, slots = session.busy, session.slots
+  if not waiting.first or not (turned or slots.free_count == slots.count) then return end
+  session.busy = queue_of.new()
+  for waiter in queue_of.pop, waiting do wake(waiter) end
+end
 
 local function complete(session, c)
   local slots = session.slots

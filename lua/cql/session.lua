@@ -586,6 +586,7 @@ end
 
 function Session:move() return pump.move(self) end
 function Session:make_room() return pump.make_room(self) end
+function Session:clear_the_way(turned) return pump.clear_the_way(self, turned) end
 function Session:abandon(status) return pump.abandon(self, status) end
 
 function Session:log(level, text)

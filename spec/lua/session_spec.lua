@@ -70,6 +70,27 @@ describe("a session", function()
       assert.is_truthy(second[1])
     end)
 
+    it("lets a coroutine pass that blocks all others, and a future that it waits for", function()
+      local session = connect { requests_max = 1 }
+      local ended = 0
+      cql.run(function()
+        for i = 1, 20 do
+          cql.spawn(function()
+            if i == 10 then
+              coroutine.wrap(function() assert(session:execute "INSERT") end)()
+            elseif i == 15 then
+              local future = session:submit("INSERT unseen ?", { 1 })
+              coroutine.wrap(function() assert(future:wait()) end)()
+            else
+              assert(session:execute "INSERT")
+            end
+            ended = ended + 1
+          end)
+        end
+      end)
+      assert.equal(20, ended)
+    end)
+
     it("serves many thousands that wait in turn", function()
       local session = connect { requests_max = 2 }
       local done = 0

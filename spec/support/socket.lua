@@ -31,6 +31,7 @@ local C = ffi.C
 local socket = {}
 
 local AF_INET, AF_INET6, SOCK_STREAM, NONBLOCK_CLOEXEC = 2, 10, 1, 0x80800
+local IPPROTO_TCP, TCP_NODELAY = 6, 1
 local SOL_SOCKET, SO_REUSEADDR, SO_LINGER, MSG_NOSIGNAL = 1, 2, 13, 0x4000
 socket.EAGAIN = 11
 
@@ -75,6 +76,7 @@ function Listener:accept()
   local address, size = ffi.new "struct spec_sockaddr", ffi.new("unsigned[1]", 28)
   local fd = C.accept4(self.fd, address, size, NONBLOCK_CLOEXEC)
   if fd < 0 then return nil end
+  C.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ffi.new("int[1]", 1), 4)
   local from = {}
   for i = 0, 3 do from[i + 1] = address.bytes[i] end
   return setmetatable({ fd = fd, from = table.concat(from, ".") }, Connection)

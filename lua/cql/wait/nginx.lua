@@ -405,9 +405,11 @@ local function block(session, waiter)
   if not session or waiter.needs_others then
     error("in " .. waiter.where .. " nobody else can run, so this can't be waited for", 0)
   end
+  session:clear_the_way(false)
   while not waiter.done and session.handle do
     step(session, waiter.gate and left_ms(waiter) or -1)
     expire(waiter)
+    session:clear_the_way(true)
   end
   settle(session)
   return waiter.a, waiter.b

@@ -291,31 +291,36 @@ end
 
 -- User code runs in the outermost wait; within one it does only when another coroutine is what is
 -- waited for.
-local function block(waiter)
-  local runs_others = current == nil or waiter.needs_others
+local function block(session, waiter)
+  local runs_others, turned = current == nil or waiter.needs_others, false
   while not waiter.done do
-    if runs_others then run_ready() end
+    if runs_others then
+      run_ready()
+    elseif session then
+      session:clear_the_way(turned)
+    end
     if waiter.done then break end
     turn(runs_others and ring_count > 0 and 0 or -1)
+    turned = true
   end
   return waiter.a, waiter.b
 end
 
 -- In a coroutine that the task made for itself: that blocks, and the task with it.
-local function block_within(waiter)
+local function block_within(session, waiter)
   waiter.is_blocked, waiter.done = true, false
-  local ok, a, b = pcall(block, waiter)
+  local ok, a, b = pcall(block, session, waiter)
   waiter.is_blocked, waiter.needs_others, waiter.a, waiter.b = false, false, nil, nil
   if not ok then error(a, 0) end
   return a, b
 end
 
 --- Waits until the waiter is completed, and gives what it was completed with.
-function plain.wait(_, waiter)
-  if not waiter.thread then return block(waiter) end
+function plain.wait(session, waiter)
+  if not waiter.thread then return block(session, waiter) end
   -- Asked last, for LuaJIT compiles neither running() nor yield(), but all around them; for the
   -- same reason yield() is no tail call.
-  if running() ~= waiter.thread then return block_within(waiter) end
+  if running() ~= waiter.thread then return block_within(session, waiter) end
   if waiter.needs_others then waiter.needs_others = false end
   local a, b = yield(WAITING)
   return a, b
