@@ -115,8 +115,7 @@ assert(session:close())
 
 print [[
 What to try next:
-  sudo luarocks make rockspec/lua-cql-scm-1.rockspec   installs it; then, from any folder, luajit
-                          and: cql = require "cql"; session = cql.connect {}
+  ./dev lua               a prompt: cql = require "cql"; session = cql.connect {}
   docs/guide.md           connecting, statements, values, paging, errors
   examples/poll_loop.c    the same driver from C
   ./dev cassandra --help  kill, pause and restart the node while a script runs
