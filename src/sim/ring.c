@@ -143,7 +143,7 @@ static int is_named(const quota *quotas, uint32_t count, const char *datacenter)
 }
 
 /* What a keyspace wants of each datacenter; replication_factor: of those that it doesn't name. */
-static uint32_t begin_quotas(const cql_sim_t *sim, const cql__replication *replication,
+static uint32_t begin_quotas(const cql_sim_t *sim, const cql__sim_replication *replication,
                              quota *quotas) {
   int rest = 0;
   uint32_t count = 0;
@@ -162,7 +162,7 @@ static uint32_t begin_quotas(const cql_sim_t *sim, const cql__replication *repli
 }
 
 /* Racks first: a rack that has a replica already gives another only if there are too few racks. */
-static void place_network(placement *p, const cql__replication *replication) {
+static void place_network(placement *p, const cql__sim_replication *replication) {
   const cql__sim_ring *ring = &p->sim->ring;
   size_t at = point_of(ring, p->token);
   quota quotas[DATACENTERS_MAX];
@@ -178,7 +178,7 @@ static int is_strategy(cql_slice_t strategy, const char *name) {
          memcmp(strategy.data + (size_t)strategy.length - length, name, length) == 0;
 }
 
-static void place(placement *p, const cql__replication *replication) {
+static void place(placement *p, const cql__sim_replication *replication) {
   make_ring(p->sim);
   if (is_strategy(replication->strategy, "NetworkTopologyStrategy"))
     place_network(p, replication);
@@ -201,7 +201,7 @@ static cql__sim_tablets *find_tablets(cql__sim_ring *ring, cql_slice_t keyspace,
 
 /* Each tablet begins where the ring would have its rows; its shard is any. */
 static cql__sim_tablets *make_tablets(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t table,
-                                      const cql__replication *replication) {
+                                      const cql__sim_replication *replication) {
   cql__sim_ring *ring = &sim->ring;
   uint32_t count = 1;
   while (count < (uint32_t)replication->tablets && count < 65536) count *= 2;
@@ -287,7 +287,7 @@ void cql__sim_tablets_drop(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t tab
 int cql__sim_replicas_of(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t table, int64_t token,
                          cql__sim_replica out[CQL__SIM_REPLICAS_MAX],
                          const cql__sim_tablet **tablet, int64_t *first) {
-  cql__replication replication;
+  cql__sim_replication replication;
   if (tablet) *tablet = NULL;
   if (!cql__store_replication(cql__sim_store(sim), keyspace, &replication)) return CQL_EINVAL;
   if (is_strategy(replication.strategy, "LocalStrategy")) return CQL_EUNSUPPORTED;

@@ -81,11 +81,12 @@ void cql__store_version(const cql__store *store, uint8_t *out) {
   cql__sim_schema_version(&store->schema, out);
 }
 
-int cql__store_replication(const cql__store *store, cql_slice_t keyspace, cql__replication *out) {
+int cql__store_replication(const cql__store *store, cql_slice_t keyspace,
+                           cql__sim_replication *out) {
   const cql__sim_keyspace *found = cql__sim_find_keyspace(&store->schema, keyspace);
   if (!found) return 0;
-  *out = (cql__replication){found->strategy, found->option_count, found->options, found->factors,
-                            found->tablets};
+  *out = (cql__sim_replication){found->strategy, found->option_count, found->options,
+                                found->factors, found->tablets};
   return 1;
 }
 

@@ -78,13 +78,13 @@ typedef struct cql__store_item {
 } cql__store_item;
 
 /* The replication of a keyspace. Lives until the next change of the schema. */
-typedef struct cql__replication {
+typedef struct cql__sim_replication {
   cql_slice_t strategy;     /* "SimpleStrategy" ..., without a package */
   uint32_t count;           /* SimpleStrategy: one, named replication_factor */
   const cql_slice_t *names; /* datacenters; replication_factor: all that aren't named */
   const int32_t *factors;
   int32_t tablets; /* Scylla: how many tablets a table begins with; 0: it has none */
-} cql__replication;
+} cql__sim_replication;
 
 /* `scylla`: it takes what Scylla's CQL has beside Cassandra's. */
 cql__store *cql__store_new(int scylla);
@@ -93,7 +93,8 @@ void cql__store_free(cql__store *store);
 /* 16 bytes that depend on what the schema contains. */
 void cql__store_version(const cql__store *store, uint8_t *out);
 /* 1, or 0: there is no such keyspace. */
-int cql__store_replication(const cql__store *store, cql_slice_t keyspace, cql__replication *out);
+int cql__store_replication(const cql__store *store, cql_slice_t keyspace,
+                           cql__sim_replication *out);
 int cql__store_has_table(const cql__store *store, cql_slice_t keyspace, cql_slice_t table);
 
 /* Parses and checks a statement; NULL: *error says what is wrong. `keyspace`: the connection's. */
