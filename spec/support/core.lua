@@ -156,12 +156,17 @@ unit.cdef("core", [[
     uint16_t port;
     uint32_t scope;
   } cql__address;
+  typedef struct cql__target {
+    cql__address address;
+    uint16_t local_port;
+    const char *server_name;
+  } cql__target;
   typedef struct cql__span { const uint8_t *bytes; size_t size; } cql__span;
   typedef struct cql__link_ops {
     uint64_t (*now)(cql__link *link);
     int64_t (*wall_clock)(cql__link *link);
     uint64_t (*chance)(cql__link *link);
-    int (*open)(cql__link *link, const cql__address *address, void *user, cql__socket **out);
+    int (*open)(cql__link *link, const cql__target *target, void *user, cql__socket **out);
     ptrdiff_t (*read)(cql__socket *socket, uint8_t *out, size_t size);
     ptrdiff_t (*write)(cql__socket *socket, const cql__span *spans, unsigned count);
     void (*again)(cql__socket *socket);

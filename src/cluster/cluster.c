@@ -101,7 +101,8 @@ static void open_channel(cql__channel *channel) {
     retry_after(channel, 20);
     return;
   }
-  int error = cql__connection_open(&channel->connection, &node->address);
+  cql__target target = {.address = node->address};
+  int error = cql__connection_open(&channel->connection, &target);
   if (error) {
     open_failed(channel, error, "the socket could not be opened");
     return;

@@ -49,7 +49,7 @@ void cql__connection_deinit(cql__connection *c) {
   reset(c);
 }
 
-int cql__connection_open(cql__connection *c, const cql__address *address) {
+int cql__connection_open(cql__connection *c, const cql__target *target) {
   assert(c->state == CQL__CLOSED && !c->socket);
   cql__connection_settings *settings = c->settings;
   c->version = (uint8_t)settings->version;
@@ -67,7 +67,7 @@ int cql__connection_open(cql__connection *c, const cql__address *address) {
   c->reader.user = c;
   cql__writer_init(&c->writer, settings->pool);
   c->writer.compress_min = settings->compress_min;
-  int error = settings->link->ops->open(settings->link, address, c, &c->socket);
+  int error = settings->link->ops->open(settings->link, target, c, &c->socket);
   if (error) return error;
   c->state = CQL__OPENING;
   cql__timer_set(settings->wheel, &c->deadline, now_of(c) + settings->connect_timeout_ms);

@@ -108,8 +108,9 @@ struct cql__connection {
 void cql__connection_init(cql__connection *connection, cql__connection_settings *settings,
                           void *owner);
 void cql__connection_deinit(cql__connection *connection);
-/* Starts to open; `serving` or `closed` follows, unless an error is returned. */
-int cql__connection_open(cql__connection *connection, const cql__address *address);
+/* Starts to open; `serving` or `closed` follows, unless an error is returned (CQL__EPORT among
+ * them: another local port may do, at once). `target`: borrowed for the call. */
+int cql__connection_open(cql__connection *connection, const cql__target *target);
 /* Ends it: every waiter is told, then `closed`. Not from inside its own events. `why`: copied. */
 void cql__connection_close(cql__connection *connection, int error, const char *why);
 

@@ -161,11 +161,31 @@ static void set_options(const cql__io *io, int fd) {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &io->receive_buffer, sizeof io->receive_buffer);
 }
 
-/* 0, or errno. */
-static int start_connect(cql__socket *s, const cql__address *address) {
+/* A local port serves connections to different nodes at once, where all that share it agree. */
+static int bind_local(cql__socket *s, uint16_t port, sa_family_t family) {
+  int one = 1;
+  struct sockaddr_storage from = {.ss_family = family};
+  socklen_t size = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+  cql__address local = s->io->local;
+  local.port = port;
+  if (local.length)
+    size = to_sockaddr(&local, &from);
+  else if (family == AF_INET6)
+    ((struct sockaddr_in6 *)&from)->sin6_port = htons(port);
+  else
+    ((struct sockaddr_in *)&from)->sin_port = htons(port);
+  if (port) setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  s->refused = local.length ? "local_address: " : "local port: ";
+  if (bind(s->fd, (struct sockaddr *)&from, size)) return errno;
+  s->refused = "";
+  return 0;
+}
+
+/* 0, or errno; *taken: another local port may do. */
+static int start_connect(cql__socket *s, const cql__target *target, int *taken) {
   struct sockaddr_storage to;
-  socklen_t size = to_sockaddr(address, &to);
-  int family = address->length == 16 ? AF_INET6 : AF_INET;
+  socklen_t size = to_sockaddr(&target->address, &to);
+  sa_family_t family = target->address.length == 16 ? AF_INET6 : AF_INET;
   s->refused = "";
   s->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (s->fd < 0) return errno;
@@ -177,38 +197,15 @@ static int start_connect(cql__socket *s, const cql__address *address) {
   }
   s->poll.data = s;
   set_options(s->io, s->fd);
-  if (s->io->local.length) {
-    struct sockaddr_storage from;
-    socklen_t from_size = to_sockaddr(&s->io->local, &from);
-    s->refused = "local_address: ";
-    if (bind(s->fd, (struct sockaddr *)&from, from_size)) return errno;
-    s->refused = "";
+  if (s->io->local.length || target->local_port) error = bind_local(s, target->local_port, family);
+  if (error) { /* no port mends an address that isn't this machine's */
+    *taken = target->local_port && (error == EADDRINUSE || error == EACCES);
+    return error;
   }
   if (connect(s->fd, (struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS) return 0;
-  return errno;
-}
-
-/* What the system refuses, be it the descriptor, is a connection that failed: it is tried again. */
-static int io_open(cql__link *link, const cql__address *address, void *user, cql__socket **out) {
-  cql__io *io = io_of(link);
-  *out = NULL;
-  cql__socket *s = cql__zalloc(sizeof *s);
-  if (!s) return CQL_ENOMEM;
-  s->io = io;
-  s->user = user;
-  if (io->tls && !(s->tls = cql__tls_socket_new(io->tls, address))) {
-    cql__free(s);
-    return CQL_ENOMEM;
-  }
-  cql__list_init(&s->again);
-  cql__list_append(&io->sockets, &s->link);
-  s->error = start_connect(s, address);
-  if (s->error)
-    visit_again(s);
-  else
-    watch(s, UV_WRITABLE);
-  *out = s;
-  return 0;
+  error = errno; /* the port is connected to that very node already, or was a moment ago */
+  *taken = target->local_port && (error == EADDRINUSE || error == EADDRNOTAVAIL);
+  return error;
 }
 
 static void on_closed(uv_handle_t *handle) { cql__free(handle->data); }
@@ -225,6 +222,34 @@ static void io_close(cql__socket *s) {
   }
   uv_close((uv_handle_t *)&s->poll, on_closed);
   close(s->fd);
+}
+
+/* What the system refuses, be it the descriptor, is a connection that failed: it is tried again. */
+static int io_open(cql__link *link, const cql__target *target, void *user, cql__socket **out) {
+  cql__io *io = io_of(link);
+  *out = NULL;
+  cql__socket *s = cql__zalloc(sizeof *s);
+  if (!s) return CQL_ENOMEM;
+  s->io = io;
+  s->user = user;
+  if (io->tls && !(s->tls = cql__tls_socket_new(io->tls, target))) {
+    cql__free(s);
+    return CQL_ENOMEM;
+  }
+  cql__list_init(&s->again);
+  cql__list_append(&io->sockets, &s->link);
+  int taken = 0;
+  s->error = start_connect(s, target, &taken);
+  if (taken) {
+    io_close(s);
+    return CQL__EPORT;
+  }
+  if (s->error)
+    visit_again(s);
+  else
+    watch(s, UV_WRITABLE);
+  *out = s;
+  return 0;
 }
 
 /* ---- bytes ---- */

@@ -126,20 +126,25 @@ void cql__tls_free(cql__tls *tls) {
 
 /* Which name or address the certificate must carry, and what the server is told. SNI knows names
  * only [RFC 6066 3]. */
-static int expect_peer(SSL *ssl, const cql__tls *tls, const cql__address *address) {
+static int expect_peer(SSL *ssl, const cql__tls *tls, const cql__target *target) {
   X509_VERIFY_PARAM *expected = SSL_get0_param(ssl);
-  int is_address = tls->name && X509_VERIFY_PARAM_set1_ip_asc(expected, tls->name) == 1;
+  const cql__address *address = &target->address;
+  const char *name = tls->name ? tls->name : target->server_name;
+  int is_address = name && X509_VERIFY_PARAM_set1_ip_asc(expected, name) == 1;
   ERR_clear_error();
-  const char *sni = tls->sni ? tls->sni : is_address ? NULL : tls->name;
+  const char *sni = target->server_name ? target->server_name
+                    : tls->sni          ? tls->sni
+                    : is_address        ? NULL
+                                        : name;
   if (sni && SSL_set_tlsext_host_name(ssl, sni) != 1) return 0;
   if (tls->verify != CQL__VERIFY_FULL) return X509_VERIFY_PARAM_set1_ip(expected, NULL, 0);
   if (is_address) return 1;
-  if (!tls->name) return X509_VERIFY_PARAM_set1_ip(expected, address->bytes, address->length);
+  if (!name) return X509_VERIFY_PARAM_set1_ip(expected, address->bytes, address->length);
   X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  return X509_VERIFY_PARAM_set1_host(expected, tls->name, 0);
+  return X509_VERIFY_PARAM_set1_host(expected, name, 0);
 }
 
-cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__address *address) {
+cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__target *target) {
   cql__tls_socket *socket = cql__zalloc(sizeof *socket);
   if (!socket) return NULL;
   ERR_clear_error();
@@ -157,7 +162,7 @@ cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__address *address)
   socket->in = in;
   socket->out = out;
   SSL_set_connect_state(socket->ssl);
-  if (!expect_peer(socket->ssl, tls, address)) {
+  if (!expect_peer(socket->ssl, tls, target)) {
     cql__tls_socket_free(socket);
     return NULL;
   }

@@ -14,7 +14,7 @@ typedef struct cql__tls_socket cql__tls_socket; /* of a connection */
 int cql__tls_new(const cql_config_t *config, cql__tls **out, char why[256]);
 void cql__tls_free(cql__tls *tls);
 
-cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__address *address);
+cql__tls_socket *cql__tls_socket_new(cql__tls *tls, const cql__target *target);
 void cql__tls_socket_free(cql__tls_socket *socket); /* sends nothing */
 /* 1: done; 0: not yet; < 0 CQL_E*, with `why`. */
 int cql__tls_handshake(cql__tls_socket *socket, int fd, int *wants_write, char *why, size_t size);

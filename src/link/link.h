@@ -21,6 +21,18 @@ typedef struct cql__address {
   uint32_t scope; /* IPv6 zone, 0: none */
 } cql__address;
 
+/* Where to connect, and as whom. */
+typedef struct cql__target {
+  cql__address address;
+  uint16_t local_port;     /* 0: any */
+  const char *server_name; /* TLS: what the server is told (SNI) instead of tls_sni or tls_name, and
+                              what its certificate must carry unless tls_name says it; NULL: none.
+                              For the call */
+} cql__target;
+
+/* What `open` alone may say, and no host sees: the local port is taken; another may be free. */
+enum { CQL__EPORT = -1000 };
+
 typedef struct cql__span {
   const uint8_t *bytes;
   size_t size;
@@ -45,8 +57,9 @@ typedef struct cql__link_ops {
   /* Microseconds since 1970, for timestamps. */
   int64_t (*wall_clock)(cql__link *link);
   uint64_t (*chance)(cql__link *link);
-  /* Starts to open; `opened` or `failed` follows. Events of this socket carry `user`. */
-  int (*open)(cql__link *link, const cql__address *address, void *user, cql__socket **out);
+  /* Starts to open; `opened` or `failed` follows. Events of this socket carry `user`. CQL__EPORT,
+   * CQL_ENOMEM, CQL_EIO: nothing was opened, nothing follows. */
+  int (*open)(cql__link *link, const cql__target *target, void *user, cql__socket **out);
   /* > 0 bytes; 0: nothing now, `readable` follows; < 0 CQL_E*: closed (CQL_ECONNECTION) or broken.
    */
   ptrdiff_t (*read)(cql__socket *socket, uint8_t *out, size_t size);

@@ -248,22 +248,36 @@ static uint16_t next_source_port(cql_sim_t *sim) {
   return sim->next_source_port++;
 }
 
-static void on_opening(cql__socket *socket) {
+/* As a machine has it: a local port may have one connection to each node's port. */
+static int is_taken(const cql_sim_t *sim, int place, const cql__target *target) {
+  for (const cql__list *l = sim->wires.next; l != &sim->wires; l = l->next) {
+    const cql__sim_wire *wire = cql__container(l, cql__sim_wire, link);
+    if (wire->place == place && wire->source_port == target->local_port && wire->socket &&
+        cql__address_equal(&wire->socket->target.address, &target->address))
+      return 1;
+  }
+  return 0;
+}
+
+static int on_opening(cql__socket *socket) {
   cql__sim_host *host = host_of(socket->set);
   cql_sim_t *sim = host->sim;
+  const cql__target *target = &socket->target;
+  if (target->local_port && is_taken(sim, host->place, target)) return CQL__EPORT;
   cql__sim_wire *wire = cql__sim_alloc(sizeof *wire);
   wire->sim = sim;
   wire->host = host;
   wire->socket = socket;
   wire->place = host->place;
-  wire->port = socket->address.port;
-  wire->source_port = next_source_port(sim);
-  wire->node = find_node(sim, &socket->address);
+  wire->port = target->address.port;
+  wire->source_port = target->local_port ? target->local_port : next_source_port(sim);
+  wire->node = find_node(sim, &target->address);
   init_pipe(&wire->up, wire, 0);
   init_pipe(&wire->down, wire, 1);
   socket->owner = wire;
   cql__list_append(&sim->wires, &wire->link);
   post(&wire->up, CONNECT, NULL, 0, 0);
+  return 0;
 }
 
 static void on_wrote(cql__socket *socket, const uint8_t *bytes, size_t size) {

@@ -30,15 +30,16 @@ struct cql__sim {
 
 /* ---- what the session does ---- */
 
-static void on_opening(cql__socket *socket) {
+static int on_opening(cql__socket *socket) {
   cql__sim *sim = socket->set->owner;
   played *p = cql__sim_alloc(sizeof *p);
   p->socket = socket;
-  p->port = socket->address.port;
-  cql__address_to_text(&socket->address, p->address);
+  p->port = socket->target.address.port;
+  cql__address_to_text(&socket->target.address, p->address);
   socket->owner = p;
   sim->sockets = cql__sim_grow(sim->sockets, sim->count, &sim->capacity, sizeof(played *));
   sim->sockets[sim->count++] = p;
+  return 0;
 }
 
 static void on_wrote(cql__socket *socket, const uint8_t *bytes, size_t size) {

@@ -101,27 +101,38 @@ static int64_t sim_wall_clock(cql__link *link) {
 }
 static uint64_t sim_chance(cql__link *link) { return cql__rand_next(&set_of(link)->rand); }
 
+static void free_socket(cql__socket *s) {
+  cql__list_remove(&s->link);
+  cql__list_remove(&s->news);
+  cql__sim_buffer_free(&s->inbound);
+  cql__sim_release(s);
+}
+
 static int is_exhausted(cql__sim_sockets *set) {
   if (set->exhausted == 0) return 0;
   set->exhausted--;
   return 1;
 }
 
-static int sim_open(cql__link *link, const cql__address *address, void *user, cql__socket **out) {
+static int sim_open(cql__link *link, const cql__target *target, void *user, cql__socket **out) {
   cql__sim_sockets *set = set_of(link);
   *out = NULL;
   if (is_exhausted(set)) return CQL_EIO;
   cql__socket *s = cql__sim_alloc(sizeof *s);
   s->set = set;
   s->user = user;
-  s->address = *address;
+  s->target = *target;
+  s->target.server_name = NULL;
   s->why = "";
   s->room = -1;
   cql__list_init(&s->news);
   cql__list_append(&set->sockets, &s->link);
-  set->events->opening(s);
-  *out = s;
-  return 0;
+  int error = set->events->opening(s);
+  if (error)
+    free_socket(s);
+  else
+    *out = s;
+  return error;
 }
 
 static ptrdiff_t sim_read(cql__socket *s, uint8_t *out, size_t size) {
@@ -161,13 +172,6 @@ static void sim_again(cql__socket *s) {
 }
 
 static const char *sim_why(cql__socket *s) { return s->why; }
-
-static void free_socket(cql__socket *s) {
-  cql__list_remove(&s->link);
-  cql__list_remove(&s->news);
-  cql__sim_buffer_free(&s->inbound);
-  cql__sim_release(s);
-}
 
 static void sim_close(cql__socket *s) {
   if (s->set->current == s) s->set->current = NULL;

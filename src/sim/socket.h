@@ -17,9 +17,9 @@ struct cql__socket {
   cql__list link; /* in set->sockets, in the order of opening */
   cql__list news; /* in set->news, or in itself */
   cql__sim_sockets *set;
-  void *user;  /* the core's */
-  void *owner; /* the other side's */
-  cql__address address;
+  void *user;         /* the core's */
+  void *owner;        /* the other side's */
+  cql__target target; /* without the name */
   uint8_t open, told_opened;
   uint8_t wants_write, again;
   int failed;      /* CQL_E*: it could not be opened */
@@ -47,7 +47,8 @@ typedef struct cql__sim_lookup {
 
 /* The other side; none of these may call the core. */
 typedef struct cql__sim_socket_events {
-  void (*opening)(cql__socket *socket);
+  /* 0, or CQL__EPORT: it is freed right after. */
+  int (*opening)(cql__socket *socket);
   void (*wrote)(cql__socket *socket, const uint8_t *bytes, size_t size);
   void (*closed)(cql__socket *socket); /* it is freed right after */
   void (*resolving)(cql__sim_lookup *lookup);

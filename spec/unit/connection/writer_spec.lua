@@ -34,8 +34,8 @@ local function new_writer(options)
   local self = setmetatable({ pool = C.cql__pool_new(), sim = C.cql__sim_new(1, 0),
     calls = ffi.new "uint64_t[1]", bytes = ffi.new "uint64_t[1]", blocks = {} }, Writer)
   self.link = C.cql__sim_link(self.sim)
-  local address, socket = ffi.new "cql__address", ffi.new "cql__socket *[1]"
-  assert(self.link.ops.open(self.link, address, nil, socket) == 0)
+  local target, socket = ffi.new "cql__target", ffi.new "cql__socket *[1]"
+  assert(self.link.ops.open(self.link, target, nil, socket) == 0)
   self.socket = socket[0]
   self.writer = ffi.new "cql__writer"
   C.cql__writer_init(self.writer, self.pool)
