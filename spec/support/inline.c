@@ -3,6 +3,7 @@
 #include "base/wheel.h"
 #include "connection/streams.h"
 #include "connection/writer.h"
+#include "session/session.h"
 
 cql__block *cql__spec_block_take(cql__pool *pool, size_t capacity);
 cql__block *cql__spec_block_take(cql__pool *pool, size_t capacity) {
@@ -36,3 +37,6 @@ uint8_t *cql__spec_writer_reserve(cql__writer *writer, size_t size) {
 
 size_t cql__spec_writer_unsent(const cql__writer *writer);
 size_t cql__spec_writer_unsent(const cql__writer *writer) { return cql__writer_unsent(writer); }
+
+cql__link *cql__spec_session_link(const cql_session_t *session);
+cql__link *cql__spec_session_link(const cql_session_t *session) { return session->engine.link; }

@@ -1,7 +1,6 @@
 -- Where a socket goes and whence: local ports, and the name that a target brings for TLS.
 local ffi = require "ffi"
 local certificates = require "spec.support.certificates"
-local loopback = require "spec.support.loopback"
 local socket = require "spec.support.socket"
 local tls = require "spec.support.tls"
 local unit = require "spec.support.unit"
