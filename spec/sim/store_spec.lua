@@ -695,7 +695,7 @@ describe("the schema", function()
     db:run [[CREATE KEYSPACE n WITH replication = {'class':
       'org.apache.cassandra.locator.NetworkTopologyStrategy', 'dc2': '3', 'dc1': 2}
       AND tablets = {'enabled': true, 'initial': 16}]]
-    local out, kept = ffi.new "cql__replication[1]", unit.buffer "n"
+    local out, kept = ffi.new "cql__sim_replication[1]", unit.buffer "n"
     assert.equal(1, C.cql__store_replication(db.handle, { kept, 1 }, out))
     assert.equal("NetworkTopologyStrategy", unit.slice(out[0].strategy))
     assert.equal(2, out[0].count)

@@ -45,17 +45,18 @@ unit.cdef("store", [[
     uint32_t value_count;
     const cql_slice_t *values;
   } cql__store_item;
-  typedef struct cql__replication {
+  typedef struct cql__sim_replication {
     cql_slice_t strategy;
     uint32_t count;
     const cql_slice_t *names;
     const int32_t *factors;
     int32_t tablets;
-  } cql__replication;
+  } cql__sim_replication;
   cql__store *cql__store_new(int scylla);
   void cql__store_free(cql__store *store);
   void cql__store_version(const cql__store *store, uint8_t *out);
-  int cql__store_replication(const cql__store *store, cql_slice_t keyspace, cql__replication *out);
+  int cql__store_replication(const cql__store *store, cql_slice_t keyspace,
+                             cql__sim_replication *out);
   int cql__store_has_table(const cql__store *store, cql_slice_t keyspace, cql_slice_t table);
   cql__statement *cql__store_prepare(cql__store *store, cql_slice_t keyspace, cql_slice_t text,
                                      cql__store_result **error);
