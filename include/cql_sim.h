@@ -166,6 +166,9 @@ CQL_API int cql_sim_cql(cql_sim_t *sim, const char *text, size_t length);
  * of 127.0.0.1, 127.0.0.2 ...; CQL_EVALUE: it is none, or taken. */
 CQL_API int cql_sim_node_new(cql_sim_t *sim, const char *datacenter, const char *rack,
                              const char *address);
+/* The tokens that it takes when it joins, instead of `vnodes` by chance. CQL_EVALUE: none, one
+ * twice, or one of another node; CQL_EINVAL: it is a member of the ring, or has left it. */
+CQL_API int cql_sim_node_tokens(cql_sim_t *sim, int node, const int64_t *tokens, size_t count);
 /* It starts, joins the ring if it isn't in it, and is up after the time that `boot` sets. */
 CQL_API int cql_sim_node_start(cql_sim_t *sim, int node);
 /* Its process dies: connections are reset; until it starts again new ones are refused. */
@@ -303,8 +306,8 @@ CQL_API int cql_sim_serve(cql_sim_t *sim);
 /* Readable, or to be stepped after so many milliseconds (-1: never). */
 CQL_API int cql_sim_serve_fd(const cql_sim_t *sim);
 CQL_API int cql_sim_serve_timeout(cql_sim_t *sim);
-/* Waits at most `wait_ms` (-1: until something happens, or an alarm is due), then lets happen what
- * is due. */
+/* Waits at most `wait_ms` (-1: until something happens, or an alarm or a session of this world is
+ * due), then lets happen what is due. */
 CQL_API int cql_sim_serve_step(cql_sim_t *sim, int wait_ms);
 /* Closes listeners and connections; the clock stands still again. */
 CQL_API int cql_sim_serve_stop(cql_sim_t *sim);

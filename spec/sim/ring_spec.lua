@@ -72,3 +72,144 @@ describe("replicas", function()
     end)
   end)
 end)
+
+describe("tokens of a script", function()
+  local function world_with(options)
+    options.nodes = {
+      { rack = "a", tokens = { -3000000000000000000LL, 5, 7000000000000000000LL } },
+      { rack = "b", tokens = { 0 } },
+      { rack = "c", tokens = { 9223372036854775807LL, -9223372036854775807LL } },
+    }
+    local world = sim.world(options)
+    world:given("CREATE KEYSPACE k WITH replication = "
+      .. "{'class': 'SimpleStrategy', 'replication_factor': 1}")
+    return world
+  end
+
+  local function owner(world, token) return world:replicas("k", token)[1].node.number end
+
+  it("are the ring, and what system.local and system.peers say", function()
+    local world = world_with { version = "5.0.9" }
+    for _, case in ipairs {
+      { -9223372036854775807LL, 3 }, { -9223372036854775806LL, 1 }, { -3000000000000000000LL, 1 },
+      { -2999999999999999999LL, 2 }, { 0, 2 }, { 1, 1 }, { 5, 1 }, { 6, 1 },
+      { 7000000000000000000LL, 1 }, { 7000000000000000001LL, 3 }, { 9223372036854775807LL, 3 },
+    } do
+      assert.equal(case[2], owner(world, case[1]), tostring(case[1]))
+    end
+    local session = assert(world:connect())
+    local function tokens(text)
+      local out = {}
+      for _, row in ipairs(assert(session:execute(text))) do
+        table.sort(row.tokens)
+        out[row.rack] = table.concat(row.tokens, " ")
+      end
+      return out
+    end
+    assert.same({ a = "-3000000000000000000 5 7000000000000000000" },
+      tokens "SELECT rack, tokens FROM system.local")
+    for _, name in ipairs { "peers", "peers_v2" } do
+      assert.same({ b = "0", c = "-9223372036854775807 9223372036854775807" },
+        tokens("SELECT rack, tokens FROM system." .. name))
+    end
+  end)
+
+  it("are the same in system.local and system.peers of every node", function()
+    local world = world_with {}
+    for _, node in ipairs(world.nodes) do
+      local session = assert(world:connect { contact_points = node:address() })
+      local count = 0
+      local own = assert(session:execute "SELECT tokens FROM system.local")
+      local others = assert(session:execute "SELECT tokens, host_id FROM system.peers")
+      for _, token in ipairs(own[1].tokens) do
+        assert.equal(node.number, owner(world, assert(loadstring("return " .. token .. "LL"))()))
+        count = count + 1
+      end
+      for _, row in ipairs(others) do
+        for _, token in ipairs(row.tokens) do
+          local number = owner(world, assert(loadstring("return " .. token .. "LL"))())
+          assert.equal(world:node(number):host_id(), row.host_id)
+          count = count + 1
+        end
+      end
+      assert.equal(6, count)
+      session:close()
+    end
+  end)
+
+  it("that can't be are refused, where they were written", function()
+    for _, case in ipairs {
+      { { 1, 2, 1 }, "token 1 stands there twice" }, { { 5 }, "token 5 is one of 127.0.0.1:9042" },
+      { {}, "from 1 to 4096 tokens, not 0" }, { { "1" }, "token 1 is no whole number" },
+      { { 0.5 }, "token 1 is no whole number" }, { 7, "tokens are an array" },
+      { { 2, 2 ^ 60 }, "token 2 is no whole number, or one past 2^53 without LL" },
+    } do
+      local world = sim.world { nodes = { { tokens = { 5 } } } }
+      local ok, why = pcall(function() world:add { tokens = case[1] } end)
+      assert.is_false(ok)
+      assert.matches("ring_spec.lua:%d+", why)
+      assert.matches(case[2], why, 1, true)
+    end
+  end)
+
+  it("are free again when their node has left", function()
+    local world = world_with {}
+    world:node(2):decommission()
+    assert.equal(1, owner(world, 0))
+    world:add { rack = "b", tokens = { 0 } }
+    assert.equal(4, owner(world, 0))
+  end)
+end)
+
+describe("tablets", function()
+  local function tablet_world()
+    local world = sim.world { seed = 9, product = "scylla", shards = 4, nodes = 3 }
+    world:given("CREATE KEYSPACE k WITH replication = {'class': 'NetworkTopologyStrategy', "
+      .. "'dc1': 2} AND tablets = {'enabled': true, 'initial': 4}",
+      "CREATE TABLE k.t (id int PRIMARY KEY, v text)")
+    return world
+  end
+
+  local function numbers(world, token)
+    local out = {}
+    for i, replica in ipairs(world:replicas("k", token, "t")) do
+      out[i] = replica.node.number .. ":" .. replica.shard
+    end
+    return table.concat(out, " ")
+  end
+
+  it("move where the script says, and nothing else does", function()
+    local world = tablet_world()
+    local other = numbers(world, 5000000000000000000LL)
+    world:move_tablet("k", "t", -5000000000000000000LL,
+      { { node = world:node(3), shard = 2 }, { node = world:node(1), shard = 0 } })
+    assert.equal("3:2 1:0", numbers(world, -5000000000000000000LL))
+    assert.equal("3:2 1:0", numbers(world, -9000000000000000000LL)) -- of the same tablet
+    assert.equal(other, numbers(world, 5000000000000000000LL))
+  end)
+
+  it("can't move to who isn't there, to a shard that isn't, or to a node twice", function()
+    local world = tablet_world()
+    local gone = world:node(3):decommission()
+    for _, case in ipairs {
+      { { { node = gone, shard = 0 } }, "not in the ring" },
+      { { { node = world:node(1), shard = 4 } }, "not in the ring" },
+      { { { node = world:node(1), shard = 1 }, { node = world:node(1), shard = 2 } }, "twice" },
+    } do
+      local ok, why = pcall(world.move_tablet, world, "k", "t", 0, case[1])
+      assert.is_false(ok)
+      assert.matches(case[2], why)
+    end
+    assert.has_error(function() world:move_tablet("k", "u", 0, {}) end, "k.u has no tablets")
+  end)
+
+  it("live on shards that there are after their node came back with fewer", function()
+    local world = tablet_world()
+    local before = {}
+    for i, token in ipairs(TOKENS) do before[i] = numbers(world, token) end
+    world:node(1):reshard(1)
+    for i, token in ipairs(TOKENS) do
+      assert.equal((before[i]:gsub("%f[%d]1:%d", "1:0")), numbers(world, token))
+    end
+  end)
+end)

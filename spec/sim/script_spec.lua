@@ -270,6 +270,158 @@ describe("the journal", function()
     assert.equal("INSERT INTO items (id, name) VALUES (?, ?)", asked[1].text)
     assert.equal(2, asked[1].values)
     assert.equal("-4069959284402364209LL", tostring(asked[1].token)) -- of the int 1
+    assert(session:execute "SELECT * FROM items")
+    assert.equal(#asked, #world:asked { opcode = "EXECUTE" })
+    local all = world:asked()
+    assert.equal(tonumber(world:counters().requests), #all)
+    assert.equal("SELECT * FROM items", all[#all].text)
+    assert.equal(asked[1], world:asked({ opcode = "EXECUTE" })[1]) -- made once
+  end)
+end)
+
+describe("the network of a script", function()
+  local function names(session, options)
+    local rows, err = session:execute("SELECT key FROM system.local", nil, options)
+    return rows and rows[1].key or err.name
+  end
+
+  it("is cut between a node and one session, and serves the others", function()
+    local world = sim.world { seed = 2 }
+    local cut, other = assert(world:connect()), assert(world:connect())
+    world:run(function()
+      world:partition(world:node(1), cut)
+      assert.equal("TIMEOUT", names(cut, { timeout_ms = 300 }))
+      assert.equal("local", names(other, { timeout_ms = 300 }))
+      world:heal(world:node(1), cut)
+      assert.equal("local", names(cut, { timeout_ms = 30000 }))
+    end)
+  end)
+
+  it("is cut between two nodes: clients reach both, and replicas are missed", function()
+    local world = sim.world { seed = 2, nodes = 2, detection = "2s" }
+    world:given("CREATE KEYSPACE k WITH replication = "
+      .. "{'class': 'SimpleStrategy', 'replication_factor': 2}",
+      "CREATE TABLE k.t (id int PRIMARY KEY)")
+    local session = assert(world:connect())
+    local function all()
+      local _, err = session:execute("SELECT id FROM k.t WHERE id = 1", nil,
+        { consistency = "all", timeout_ms = 30000 })
+      return err and err.name
+    end
+    world:run(function()
+      assert.is_nil(all())
+      world:partition(world:node(1), world:node(2))
+      assert.equal("READ_TIMEOUT", all())
+      assert.equal("UNAVAILABLE", all()) -- by now it is known
+      world:heal(world:node(1), world:node(2))
+      world.cql.sleep(5000)
+      assert.is_nil(all())
+    end)
+  end)
+
+  it("loses its connections: closed, reset, half-open; or hears anything on them", function()
+    local world = sim.world { seed = 2 }
+    local lost = {}
+    local session = assert(world:connect {
+      heartbeat_ms = 1000, heartbeat_timeout_ms = 500,
+      on = { connection_closed = function(event) lost[#lost + 1] = event.message end },
+    })
+    world:run(function()
+      local function connection()
+        local list = world:connections()
+        assert.equal(#list, #world:node(1):connections())
+        return list[1]
+      end
+      local first = connection()
+      assert.equal(world:node(1), first.node)
+      assert.is_true(first.ready)
+      assert.equal(5, first.version)
+      assert.is_truthy(first.startup.CQL_VERSION)
+      for _, case in ipairs { { "close", "closed the connection" }, { "reset", "reset by peer" },
+        { "half_open", "heartbeat" } } do
+        local before = #lost
+        connection():finish(case[1])
+        world.cql.sleep(10000)
+        assert.is_true(#lost > before)
+        assert.matches(case[2], lost[before + 1])
+        assert.equal("local", names(session, { timeout_ms = 30000 }))
+      end
+      local before = #lost
+      connection():say "HTTP/1.1 400 Bad Request\r\n\r\n"
+      world.cql.sleep(10000)
+      assert.is_true(#lost > before)
+      assert.has_error(function() first:finish "politely" end)
+    end)
+  end)
+
+  it("has no sockets for a while", function()
+    local world = sim.world { seed = 2 }
+    world:run(function()
+      local session = assert(world:connect())
+      world:exhaust(3)
+      world:node(1):restart()
+      world.cql.sleep(100)
+      assert.equal("local", names(session, { timeout_ms = 60000 }))
+    end)
+  end)
+end)
+
+describe("the program of a script", function()
+  it("that is busy lets time pass without its sessions, as one that was stopped", function()
+    local world, session = shop { seed = 2, service = "10ms" }
+    world:run(function()
+      local task = world.cql.spawn(function()
+        return session:execute("SELECT * FROM items", nil, { timeout_ms = 1000 })
+      end)
+      world.cql.sleep(5)
+      local before = world:now()
+      world:busy(20000)
+      assert.equal(before + 20000, world:now())
+      local rows, err = task:wait()
+      assert.is_truthy(rows or err.name == "TIMEOUT")
+      assert(session:execute("SELECT * FROM items", nil, { timeout_ms = 1000 }))
+      assert.equal(0, session:metrics().connections_lost)
+    end)
+  end)
+end)
+
+describe("TRUNCATE", function()
+  it("asks all nodes, whoever has the rows", function()
+    local world = sim.world { seed = 1, nodes = 4, detection = "10s", truncate_timeout = "30s" }
+    world:given(unpack(SHOP))
+    local session = assert(world:connect { keyspace = "shop", consistency = "one",
+      request_timeout_ms = 60000 })
+    world:run(function()
+      assert(session:execute "INSERT INTO items (id, name) VALUES (1, 'cup')")
+      assert(session:execute "TRUNCATE items")
+      assert.equal(0, #assert(session:execute "SELECT * FROM items"))
+      world:node(3):kill()
+      local started = world:now()
+      local rows, err = session:execute "TRUNCATE items"
+      assert.is_nil(rows)
+      assert.equal("TRUNCATE_ERROR", err.name)
+      assert.matches("timed out", err.message)
+      assert.is_true(world:now() - started >= 30000)
+      started = world:now()
+      rows, err = session:execute "TRUNCATE items"
+      assert.is_nil(rows)
+      assert.equal("TRUNCATE_ERROR", err.name)
+      assert.matches("Cannot achieve consistency level ALL", err.message)
+      assert.is_true(world:now() - started < 1000)
+      world:node(3):start()
+      world.cql.sleep(5000)
+      assert(session:execute "TRUNCATE items")
+    end)
+  end)
+end)
+
+describe("a cluster of another partitioner", function()
+  it("says so", function()
+    local name = "org.apache.cassandra.dht.RandomPartitioner"
+    local world = sim.world { partitioner = name }
+    local session = assert(world:connect())
+    local rows = assert(session:execute "SELECT partitioner FROM system.local")
+    assert.equal(name, rows[1].partitioner)
   end)
 end)
 

@@ -15,7 +15,7 @@ unit.cdef("system", [[
     const int64_t *tokens;
   } cql__system_node;
   typedef struct cql__system {
-    const char *cluster_name, *native_protocol_version;
+    const char *cluster_name, *partitioner, *native_protocol_version;
     cql__system_node local_node;
     uint32_t peer_count;
     const cql__system_node *peers;
@@ -43,8 +43,9 @@ local function cluster()
   local peers = ffi.new("cql__system_node[2]", { node(kept, 2, { 5LL }), node(kept, 3, {}) })
   peers[1].native_address.length = C.CQL_NULL
   local system = ffi.new "cql__system"
-  kept[#kept + 1], kept[#kept + 2] = peers, "Test"
+  kept[#kept + 1] = peers
   system.cluster_name, system.native_protocol_version = "Test", "5"
+  system.partitioner = "org.apache.cassandra.dht.Murmur3Partitioner"
   system.local_node = node(kept, 1, { -10LL, 7LL })
   system.peers, system.peer_count = peers, 2
   return system, kept

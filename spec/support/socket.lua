@@ -105,6 +105,21 @@ function socket.listen(port, v6)
   return setmetatable({ fd = fd, port = swap(address.port) }, Listener)
 end
 
+-- A connection to an IPv4 address; nil: it is refused.
+function socket.connect(address, port)
+  local fd = C.socket(AF_INET, SOCK_STREAM, 0)
+  local to, i = ffi.new("struct spec_sockaddr", AF_INET, swap(port)), 0
+  for number in address:gmatch "%d+" do
+    to.bytes[i], i = tonumber(number), i + 1
+  end
+  if C.connect(fd, to, 16) ~= 0 then
+    C.close(fd)
+    return nil
+  end
+  C.fcntl(fd, 4, ffi.new("int", 0x800)) -- F_SETFL, O_NONBLOCK
+  return setmetatable({ fd = fd }, Connection)
+end
+
 -- Waits until one of the descriptors is readable, at most so long.
 function socket.wait(fds, timeout_ms)
   local list = ffi.new("struct spec_pollfd[?]", math.max(#fds, 1))

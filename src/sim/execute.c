@@ -4,6 +4,8 @@
 #include "sim/world.h"
 #include "wire/proto.h"
 
+enum { TRUNCATE_ERROR = 0x1003 };
+
 /* ---- prepared statements ---- */
 
 void cql__sim_prepared_drop(cql__sim_node *node, cql__sim_prepared *prepared) {
@@ -100,6 +102,11 @@ typedef struct tally {
   int required, alive, reachable;
 } tally;
 
+static int is_reachable(const cql__sim_node *node, const cql__sim_node *other) {
+  return other == node || (other->state == CQL_SIM_UP && !other->vanished &&
+                           !cql__sim_is_cut(node->sim, node->index, other->index));
+}
+
 /* Counts those that `datacenter` (NULL: any) has. */
 static tally count_replicas(const cql__sim_node *node, const replicas *r, int consistency,
                             const char *datacenter) {
@@ -110,8 +117,7 @@ static tally count_replicas(const cql__sim_node *node, const replicas *r, int co
     if (datacenter && strcmp(datacenter, other->datacenter) != 0) continue;
     factor++;
     t.alive += cql__sim_sees_up(node, other);
-    t.reachable += other == node || (other->state == CQL_SIM_UP && !other->vanished &&
-                                     !cql__sim_is_cut(node->sim, node->index, other->index));
+    t.reachable += is_reachable(node, other);
   }
   t.required = cql__sim_required(consistency, factor);
   return t;
@@ -309,6 +315,28 @@ static int scan_is_refused(const cql__sim_client *client, const cql__sim_request
   return 0;
 }
 
+/* TRUNCATE asks every member, whoever has the rows. 1: it has been answered; *applied: those that
+ * could be reached have done it all the same. */
+static int truncate_is_refused(const cql__sim_node *node, cql__sim_answer *answer, int *applied) {
+  static const char down[] = "Error during truncate: Cannot achieve consistency level ALL";
+  static const char late[] = "Error during truncate: Truncate timed out";
+  const cql_sim_t *sim = node->sim;
+  const char *why = NULL;
+  for (size_t i = 0; i < sim->node_count && why != down; i++) {
+    const cql__sim_node *other = sim->nodes[i];
+    if (!other->member) continue;
+    if (!cql__sim_sees_up(node, other))
+      why = down;
+    else if (!is_reachable(node, other))
+      why = late;
+  }
+  if (!why) return 0;
+  *applied = why == late;
+  if (*applied) answer->delay = cql__sim_draw(node->sim, &sim->settings.truncate_timeout);
+  cql__sim_answer_fail(answer, TRUNCATE_ERROR, why);
+  return 1;
+}
+
 /* A statement that is known to be one. */
 static void run(cql__sim_client *client, cql__sim_request *request, cql__statement *statement,
                 cql__sim_answer *answer) {
@@ -324,6 +352,11 @@ static void run(cql__sim_client *client, cql__sim_request *request, cql__stateme
   int applied = 0;
   int has_token = shape && cql__statement_token(store, statement, &call, &token);
   if (shape && !has_token && scan_is_refused(client, request, shape, answer)) return;
+  if (shape && shape->kind == CQL__STATEMENT_TRUNCATE &&
+      truncate_is_refused(client->node, answer, &applied)) {
+    if (applied) cql__store_result_free(cql__store_execute(store, statement, &call));
+    return;
+  }
   if (has_token && locate(client, request, shape, token, &r, answer)) {
     int write = shape->kind == CQL__STATEMENT_WRITE;
     if (is_refused(client, request, shape, &r, write, answer, &applied)) {

@@ -74,7 +74,7 @@ static void put_scylla(multimap *m, const cql__sim_client *client) {
     put_number(m, "SCYLLA_NR_SHARDS", cql__sim_shard_count(client->node));
     put_entry(m, "SCYLLA_SHARDING_ALGORITHM", "biased-token-round-robin");
     put_number(m, "SCYLLA_SHARDING_IGNORE_MSB", s->msb);
-    put_entry(m, "SCYLLA_PARTITIONER", "org.apache.cassandra.dht.Murmur3Partitioner");
+    put_entry(m, "SCYLLA_PARTITIONER", client->node->sim->settings.partitioner);
     if (s->shard_aware_port) put_number(m, "SCYLLA_SHARD_AWARE_PORT", s->shard_aware_port);
   }
   if (s->extensions & CQL__SIM_LWT_MARK) put_entry(m, "SCYLLA_LWT_ADD_METADATA_MARK", LWT_MASK);

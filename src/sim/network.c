@@ -133,14 +133,20 @@ static void carrier_end(void *carrier, int how) {
 
 static const cql__sim_carrier carrier = {carrier_send, carrier_end};
 
+/* Several may share an IP address, on ports of their own. */
 static cql__sim_node *find_node(const cql_sim_t *sim, const cql__address *address) {
+  cql__sim_node *found = NULL;
   for (size_t i = 0; i < sim->node_count; i++) {
-    const cql__address *other = &sim->nodes[i]->address;
-    if (other->length == address->length &&
-        memcmp(other->bytes, address->bytes, other->length) == 0)
-      return sim->nodes[i];
+    cql__sim_node *node = sim->nodes[i];
+    const cql__address *other = &node->address;
+    if (other->length != address->length ||
+        memcmp(other->bytes, address->bytes, other->length) != 0)
+      continue;
+    if (other->port == address->port) return node;
+    if (!found || (cql__sim_is_scylla(node) && node->settings.shard_aware_port == address->port))
+      found = node;
   }
-  return NULL;
+  return found;
 }
 
 static int listens(const cql__sim_node *node, uint16_t port) {

@@ -38,13 +38,62 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+static void set_tokens(cql__sim_node *node, int64_t *tokens, uint32_t count) {
+  qsort(tokens, count, sizeof *tokens, by_value);
+  cql__sim_release(node->tokens);
+  node->tokens = tokens;
+  node->token_count = count;
+}
+
 static void make_tokens(cql__sim_node *node) {
   if (node->tokens) return;
-  node->token_count = (uint32_t)node->settings.vnodes;
-  node->tokens = cql__sim_alloc(node->token_count * sizeof *node->tokens);
-  for (uint32_t i = 0; i < node->token_count; i++)
-    node->tokens[i] = (int64_t)cql__rand_next(&node->sim->nodes_random);
-  qsort(node->tokens, node->token_count, sizeof *node->tokens, by_value);
+  uint32_t count = (uint32_t)node->settings.vnodes;
+  int64_t *tokens = cql__sim_alloc(count * sizeof *tokens);
+  for (uint32_t i = 0; i < count; i++)
+    tokens[i] = (int64_t)cql__rand_next(&node->sim->nodes_random);
+  set_tokens(node, tokens, count);
+}
+
+/* Whose token it is, of those that are in the ring or may come into it. */
+static const cql__sim_node *owner_of(const cql_sim_t *sim, int64_t token) {
+  for (size_t i = 0; i < sim->node_count; i++) {
+    const cql__sim_node *node = sim->nodes[i];
+    for (uint32_t k = 0; node->state != CQL_SIM_GONE && k < node->token_count; k++)
+      if (node->tokens[k] == token) return node;
+  }
+  return NULL;
+}
+
+static int check_tokens(cql_sim_t *sim, const cql__sim_node *node, const int64_t *tokens,
+                        size_t count) {
+  if (count == 0 || count > CQL__SIM_TOKENS_MAX)
+    return cql__sim_mistake(sim, CQL_EVALUE, "a node has from 1 to %d tokens, not %zu",
+                            CQL__SIM_TOKENS_MAX, count);
+  for (size_t i = 0; i < count; i++) {
+    const cql__sim_node *owner = owner_of(sim, tokens[i]);
+    if (owner && owner != node)
+      return cql__sim_mistake(sim, CQL_EVALUE, "token %lld is one of %s", (long long)tokens[i],
+                              owner->text);
+    for (size_t k = 0; k < i; k++)
+      if (tokens[k] == tokens[i])
+        return cql__sim_mistake(sim, CQL_EVALUE, "token %lld stands there twice",
+                                (long long)tokens[i]);
+  }
+  return 0;
+}
+
+int cql_sim_node_tokens(cql_sim_t *sim, int index, const int64_t *tokens, size_t count) {
+  cql__sim_node *node = cql__sim_node_at(sim, index);
+  if (!node) return CQL_EINVAL;
+  if (node->member || node->state == CQL_SIM_GONE)
+    return cql__sim_mistake(sim, CQL_EINVAL, "node %d has its tokens: it has joined the ring",
+                            index);
+  int error = check_tokens(sim, node, tokens, count);
+  if (error) return error;
+  int64_t *copy = cql__sim_alloc(count * sizeof *copy);
+  memcpy(copy, tokens, count * sizeof *copy);
+  set_tokens(node, copy, (uint32_t)count);
+  return 0;
 }
 
 static void on_booted(cql__sim_timer *timer);
@@ -95,6 +144,12 @@ int cql__sim_sees_up(const cql__sim_node *node, const cql__sim_node *other) {
   return (size_t)other->index < node->view_count && node->views[other->index] & CQL__SIM_SEEN_UP;
 }
 
+static const cql__address *address_as_seen(const cql__sim_node *node, const cql__sim_node *other) {
+  int before =
+      (size_t)other->index < node->view_count && node->views[other->index] & CQL__SIM_SEEN_BEFORE;
+  return before ? &other->before : &other->address;
+}
+
 static int runs(const cql__sim_node *node) {
   return (node->state == CQL_SIM_UP || node->state == CQL_SIM_PAUSED) && !node->vanished;
 }
@@ -111,9 +166,10 @@ static void see(cql__sim_node *node, cql__sim_node *other) {
   uint8_t *view = view_of(node, other->index), now = truth(node, other), before = *view;
   /* Where nothing comes through, nothing is learned but silence. */
   if (node != other && cql__sim_is_cut(node->sim, node->index, other->index))
-    now = (uint8_t)((now & CQL__SIM_SEEN_UP) | (before & CQL__SIM_KNOWN));
+    now = (uint8_t)((now & CQL__SIM_SEEN_UP) | (before & (CQL__SIM_KNOWN | CQL__SIM_SEEN_BEFORE)));
   if (before == now) return;
   *view = now;
+  if (before & ~now & CQL__SIM_SEEN_BEFORE) before = 0; /* as a node that nobody knew */
   cql__sim_trace_line(node->sim, "%s sees %s %s", node->text, other->text,
                       now & CQL__SIM_SEEN_UP ? "up"
                       : now                  ? "down"
@@ -173,11 +229,12 @@ int cql__sim_node_tell(cql__sim_node *node, int registered, cql_slice_t body) {
 int cql__sim_node_tell_of(cql__sim_node *node, const char *type, const char *change,
                           const cql__sim_node *about) {
   cql__sim_buffer body = {0};
+  const cql__address *address = address_as_seen(node, about);
   cql__sim_put_string(&body, type);
   cql__sim_put_string(&body, change);
-  cql__sim_put_u8(&body, about->address.length);
-  cql__sim_put(&body, about->address.bytes, about->address.length);
-  cql__sim_put_u32(&body, about->address.port);
+  cql__sim_put_u8(&body, address->length);
+  cql__sim_put(&body, address->bytes, address->length);
+  cql__sim_put_u32(&body, address->port);
   int told =
       cql__sim_node_tell(node, strcmp(type, "TOPOLOGY_CHANGE") == 0 ? 1 : 2, cql__sim_slice(&body));
   cql__sim_buffer_free(&body);
@@ -284,13 +341,14 @@ void cql__sim_schema_changed(cql__sim_node *node, const cql_schema_change_t *cha
 
 /* ---- system tables ---- */
 
-static cql__system_node describe(const cql__sim_node *node) {
-  cql_slice_t address = {node->address.bytes, node->address.length};
+static cql__system_node describe(const cql__sim_node *seer, const cql__sim_node *node) {
+  const cql__address *at = address_as_seen(seer, node);
+  cql_slice_t address = {at->bytes, at->length};
   return (cql__system_node){.host_id = node->host_id,
                             .schema_version = node->schema_version,
                             .address = address,
                             .native_address = address,
-                            .native_port = node->address.port,
+                            .native_port = at->port,
                             .datacenter = node->datacenter,
                             .rack = node->rack,
                             .release_version = cql__sim_version_of(node),
@@ -304,11 +362,12 @@ const cql__system *cql__sim_system_of(cql__sim_node *node) {
   sim->peers = cql__sim_realloc(sim->peers, sim->node_count * sizeof *sim->peers);
   for (size_t i = 0; i < sim->node_count; i++)
     if (sim->nodes[i] != node && *view_of(node, (int32_t)i) & CQL__SIM_KNOWN)
-      sim->peers[count++] = describe(sim->nodes[i]);
+      sim->peers[count++] = describe(node, sim->nodes[i]);
   sim->system =
       (cql__system){.cluster_name = sim->settings.cluster_name,
+                    .partitioner = sim->settings.partitioner,
                     .native_protocol_version = cql__sim_protocol_max(node) > 4 ? "5" : "4",
-                    .local = describe(node),
+                    .local = describe(node, node),
                     .peer_count = count,
                     .peers = sim->peers};
   return &sim->system;
@@ -321,6 +380,7 @@ static void on_booted(cql__sim_timer *timer) {
   cql_sim_t *sim = node->sim;
   node->state = CQL_SIM_UP;
   cql__store_version(cql__sim_store(sim), node->schema_version);
+  cql__sim_tablets_fit(sim, node);
   if (!node->member) {
     node->member = 1;
     make_tokens(node);
@@ -338,12 +398,27 @@ static int refuse(cql_sim_t *sim, const cql__sim_node *node, const char *what) {
                           states[node->state], what);
 }
 
+/* The others go on looking for it where it was, until they hear of it. */
+static void take_address(cql__sim_node *node) {
+  const cql_sim_t *sim = node->sim;
+  if (!node->next.length) return;
+  node->before = node->address;
+  node->address = node->next;
+  node->next.length = 0;
+  cql__address_to_text(&node->address, node->text);
+  for (size_t i = 0; i < sim->node_count; i++) {
+    uint8_t *view = view_of(sim->nodes[i], node->index);
+    if (sim->nodes[i] != node && *view & CQL__SIM_KNOWN) *view |= CQL__SIM_SEEN_BEFORE;
+  }
+}
+
 int cql_sim_node_start(cql_sim_t *sim, int index) {
   cql__sim_node *node = cql__sim_node_at(sim, index);
   if (!node) return CQL_EINVAL;
   if (node->state != CQL_SIM_NEW && node->state != CQL_SIM_DOWN) return refuse(sim, node, "start");
   node->state = CQL_SIM_BOOTING;
   node->vanished = 0;
+  take_address(node);
   cql__sim_trace_line(sim, "%s starts", node->text);
   int64_t delay = cql__sim_draw(sim, &node->settings.boot);
   if (delay == 0)

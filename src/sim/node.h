@@ -31,13 +31,17 @@ typedef struct cql__sim_prepared {
   cql__statement *statement;
 } cql__sim_prepared;
 
-enum { CQL__SIM_KNOWN = 1, CQL__SIM_SEEN_UP = 2 };
+enum { CQL__SIM_TOKENS_MAX = 4096 };
+/* CQL__SIM_SEEN_BEFORE: it isn't known yet that it has moved. */
+enum { CQL__SIM_KNOWN = 1, CQL__SIM_SEEN_UP = 2, CQL__SIM_SEEN_BEFORE = 4 };
 
 typedef struct cql__sim_node {
   cql_sim_t *sim;
   int32_t index;
   char *datacenter, *rack;
   cql__address address;
+  cql__address before; /* it moved: where it was */
+  cql__address next;   /* it moves when it starts; its length is 0 where it doesn't */
   char text[CQL__ADDRESS_TEXT];
   char host_text[37];
   uint8_t host_id[16];

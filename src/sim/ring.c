@@ -270,6 +270,18 @@ void cql__sim_tablets_leave(cql_sim_t *sim, int32_t node) {
   }
 }
 
+void cql__sim_tablets_fit(cql_sim_t *sim, const cql__sim_node *node) {
+  uint32_t shards = cql__sim_shard_count(node);
+  for (size_t t = 0; t < sim->ring.table_count; t++)
+    for (uint32_t k = 0; k < sim->ring.tables[t].count; k++) {
+      cql__sim_tablet *tablet = &sim->ring.tables[t].list[k];
+      for (uint32_t i = 0; i < tablet->count; i++)
+        if (tablet->replicas[i].node == node->index &&
+            (uint32_t)tablet->replicas[i].shard >= shards)
+          tablet->replicas[i].shard = (int32_t)cql__rand_below(&sim->nodes_random, shards);
+    }
+}
+
 void cql__sim_tablets_drop(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t table) {
   cql__sim_ring *ring = &sim->ring;
   for (size_t i = ring->table_count; i-- > 0;) {
@@ -350,6 +362,11 @@ int cql_sim_tablet_move(cql_sim_t *sim, const char *keyspace, const char *table,
     long node = strtol(at, &end, 10), shard = *end == ':' ? strtol(end + 1, &end, 10) : -1;
     if (shard < 0 || node < 0 || (size_t)node >= sim->node_count || (*end && *end != ' '))
       return cql__sim_mistake(sim, CQL_EVALUE, "\"%s\" is not \"node:shard node:shard\"", replicas);
+    if (!sim->nodes[node]->member || (uint32_t)shard >= cql__sim_shard_count(sim->nodes[node]))
+      return cql__sim_mistake(sim, CQL_EVALUE, "node %ld with shard %ld is not in the ring", node,
+                              shard);
+    if (tablet_has(&moved, (int32_t)node))
+      return cql__sim_mistake(sim, CQL_EVALUE, "node %ld can't have a tablet twice", node);
     moved.replicas[moved.count].node = (int32_t)node;
     moved.replicas[moved.count++].shard = (int32_t)shard;
     at = end + strspn(end, " ");

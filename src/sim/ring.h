@@ -57,6 +57,8 @@ int cql__sim_ring_point(cql_sim_t *sim, size_t index, int64_t *token);
 int cql__sim_required(int consistency, int factor);
 /* A node is gone: others have its replicas. */
 void cql__sim_tablets_leave(cql_sim_t *sim, int32_t node);
+/* A node has fewer shards than before: tablets on those that are gone move to others of it. */
+void cql__sim_tablets_fit(cql_sim_t *sim, const struct cql__sim_node *node);
 /* A table or keyspace is gone: so are its tablets. */
 void cql__sim_tablets_drop(cql_sim_t *sim, cql_slice_t keyspace, cql_slice_t table);
 

@@ -304,8 +304,7 @@ int cql_sim_serve_fd(const cql_sim_t *sim) {
 
 int cql_sim_serve_timeout(cql_sim_t *sim) {
   if (!sim->serving) return CQL_EINVAL;
-  int64_t next = cql__sim_clock_next(&sim->clock);
-  if (!cql__list_empty(&sim->alarms_due)) return 0;
+  int64_t next = cql__sim_next(sim);
   if (next == CQL__SIM_NEVER) return -1;
   int64_t wait = (next - real_now(sim->serving) + 999) / 1000;
   return wait < 0 ? 0 : wait > INT32_MAX ? INT32_MAX : (int)wait;

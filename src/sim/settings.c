@@ -68,6 +68,8 @@ static const setting settings_table[] = {
     NUMBER_SETTING(window, "262144", 1, 1073741824),
     NUMBER_SETTING(split, "0", 0, 1073741824),
     {"cluster_name", TEXT, 1, AT(cluster_name), "Simulated", 0, 64, NULL},
+    {"partitioner", TEXT, 1, AT(partitioner), "org.apache.cassandra.dht.Murmur3Partitioner", 0, 64,
+     NULL},
     {"auth", CHOICE, 1, AT(auth), "none", 0, 0, auths},
     SPREAD_SETTING(agreement, 1, "0"),
     SPREAD_SETTING(gossip, 1, "200ms..1s"),
@@ -75,6 +77,7 @@ static const setting settings_table[] = {
     SPREAD_SETTING(resolve, 1, "1ms..5ms"),
     SPREAD_SETTING(read_timeout, 1, "5s"),
     SPREAD_SETTING(write_timeout, 1, "2s"),
+    SPREAD_SETTING(truncate_timeout, 1, "60s"),
 };
 
 enum { SETTING_COUNT = sizeof settings_table / sizeof *settings_table };

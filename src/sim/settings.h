@@ -34,10 +34,10 @@ typedef struct cql__sim_settings {
   cql__sim_spread service, latency, connect, boot;
   int64_t bandwidth, window, split;
   /* of the world */
-  char cluster_name[64];
+  char cluster_name[64], partitioner[64];
   int64_t auth;
   cql__sim_spread agreement, gossip, detection, resolve;
-  cql__sim_spread read_timeout, write_timeout;
+  cql__sim_spread read_timeout, write_timeout, truncate_timeout;
 } cql__sim_settings;
 
 void cql__sim_settings_init(cql__sim_settings *settings);

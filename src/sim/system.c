@@ -113,7 +113,7 @@ static void fill_local(cql__sim_table *table, const cql__store *store, const voi
   set_text(&m, "cluster_name", system->cluster_name);
   set_text(&m, "cql_version", "3.4.7");
   set_text(&m, "native_protocol_version", system->native_protocol_version);
-  set_text(&m, "partitioner", "org.apache.cassandra.dht.Murmur3Partitioner");
+  set_text(&m, "partitioner", system->partitioner);
   set(&m, "broadcast_address", system->local.address);
   set(&m, "listen_address", system->local.address);
   set_int(&m, "broadcast_port", STORAGE_PORT);

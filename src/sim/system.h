@@ -22,6 +22,7 @@ typedef struct cql__system_node {
 
 typedef struct cql__system {
   const char *cluster_name;
+  const char *partitioner;
   const char *native_protocol_version; /* the highest, as "5" */
   cql__system_node local;
   uint32_t peer_count;

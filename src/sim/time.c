@@ -134,6 +134,13 @@ static int anyone_due(const cql_sim_t *sim) {
   return 0;
 }
 
+int64_t cql__sim_next(cql_sim_t *sim) {
+  begin_wait(sim);
+  if (!cql__list_empty(&sim->alarms_due) || anyone_due(sim)) return sim->clock.now;
+  int64_t next = cql__sim_clock_next(&sim->clock), wake = next_wake(sim);
+  return wake < next ? wake : next;
+}
+
 /* One thing happens, or the clock goes on to `limit`. 0: it stands there. */
 static int advance(cql_sim_t *sim, int64_t limit) {
   int64_t next = cql__sim_clock_next(&sim->clock);

@@ -173,7 +173,9 @@ int cql_sim_cql(cql_sim_t *sim, const char *text, size_t length) {
 
 static int is_taken(const cql_sim_t *sim, const cql__address *address) {
   for (size_t i = 0; i < sim->node_count; i++)
-    if (cql__address_equal(&sim->nodes[i]->address, address)) return 1;
+    if (cql__address_equal(&sim->nodes[i]->address, address) ||
+        cql__address_equal(&sim->nodes[i]->next, address))
+      return 1;
   return 0;
 }
 
@@ -210,8 +212,7 @@ int cql_sim_node_move(cql_sim_t *sim, int index, const char *address) {
   int error = read_address(sim, address, &at);
   if (error) return error;
   if (node->state == CQL_SIM_UP || node->state == CQL_SIM_PAUSED) cql_sim_node_stop(sim, index);
-  node->address = at;
-  cql__address_to_text(&at, node->text);
+  node->next = at;
   return 0;
 }
 

@@ -93,6 +93,9 @@ typedef struct cql__sim_event {
 } cql__sim_event;
 void cql__sim_later(cql_sim_t *sim, int64_t in_us, void (*happen)(cql_sim_t *sim, const int32_t *),
                     int32_t a, int32_t b, int32_t c, int32_t d);
+/* When something is to happen, or a session to wake, if nothing comes from outside;
+ * CQL__SIM_NEVER. */
+int64_t cql__sim_next(cql_sim_t *sim);
 void cql__sim_events_free(cql_sim_t *sim);
 void cql__sim_alarms_free(cql_sim_t *sim);
 void cql__sim_news_free(cql_sim_t *sim);

@@ -106,6 +106,7 @@ typedef struct cql_sim_counters_s {
  int cql_sim_cql(cql_sim_t *sim, const char *text, size_t length);
  int cql_sim_node_new(cql_sim_t *sim, const char *datacenter, const char *rack,
                              const char *address);
+ int cql_sim_node_tokens(cql_sim_t *sim, int node, const int64_t *tokens, size_t count);
  int cql_sim_node_start(cql_sim_t *sim, int node);
  int cql_sim_node_kill(cql_sim_t *sim, int node);
  int cql_sim_node_stop(cql_sim_t *sim, int node);

@@ -11,161 +11,16 @@
 -- The driver that runs in it is the one of production, on another network. Hours pass in
 -- milliseconds, and the same seed gives the same run, byte for byte.
 local ffi = require "ffi"
-local library = require "cql.library"
+local library = require "cql.sim.library"
 local instance = require "cql.sim.instance"
+local Journal = require "cql.sim.journal"
+local Node = require "cql.sim.node"
+local Rule = require "cql.sim.rule"
+local connections = require "cql.sim.connections"
 
-library.declare("cql_sim_counters_t", "cql.sim.cdef")
-local C = library.load("CQL_SIM_LIBRARY", "cql.sim_core", "cql_sim")
+local C, check, refuse = library.C, library.check, library.refuse
 
 local sim = {}
-
--- ---- errors ----
-
-local HERE = debug.getinfo(1, "S").source
-
--- Raises where the script called: the first function that is not of this file.
-local function refuse(why)
-  local level = 2
-  while true do
-    local info = debug.getinfo(level, "S")
-    if not info or info.source ~= HERE then break end
-    level = level + 1
-  end
-  error(why, level)
-end
-
--- What a call of the library refused is a mistake of the script.
-local function check(world, status)
-  if status >= 0 then return status end
-  local why = ffi.string(C.cql_sim_error(world.handle))
-  if why == "" then why = ffi.string(C.cql_error_text(status)) end
-  refuse(why)
-end
-
--- ---- nodes ----
-
----@class cql.sim.Node
----@field number integer from 1
-local Node = {}
-Node.__index = Node
-
-function Node:__tostring() return ("node %d"):format(self.number) end
-
--- Methods that are one call of the library.
-local function method(name)
-  local call = C["cql_sim_node_" .. name]
-  return function(self)
-    check(self.world, call(self.world.handle, self.id))
-    return self
-  end
-end
-
---- It starts; it is up after the time that the setting `boot` says.
-Node.start = method "start"
---- Its process dies: connections are reset, new ones refused.
-Node.kill = method "kill"
---- It shuts down in good order.
-Node.stop = method "stop"
---- Its process stands still: bytes go in, nothing is answered.
-Node.pause = method "pause"
---- It goes on after a pause.
-Node.resume = method "resume"
---- Its machine is off the net: nobody is told, nothing passes until it starts again.
-Node.vanish = method "vanish"
---- It leaves the ring for good.
-Node.decommission = method "decommission"
-
---- It stops, and will have another address when it starts again.
----@param address string
-function Node:move(address)
-  check(self.world, C.cql_sim_node_move(self.world.handle, self.id, address))
-  return self
-end
-
---- It forgets its prepared statements, or the one of this text.
----@param text string?
-function Node:forget(text)
-  check(self.world, C.cql_sim_node_forget(self.world.handle, self.id, text))
-  return self
-end
-
---- It dies and starts again.
-function Node:restart() return self:kill():start() end
-
---- It dies and starts again with another number of shards.
----@param shards integer
-function Node:reshard(shards) return self:kill():set("shards", shards):start() end
-
---- One setting of this node; docs/sim.md lists them.
----@param name string
----@param value string|number|boolean
-function Node:set(name, value)
-  check(self.world, C.cql_sim_set(self.world.handle, self.id, name, tostring(value)))
-  return self
-end
-
---- Everything that it answers takes this long from now on: "5ms", "1ms..20ms", "exp 2ms".
----@param time string|number milliseconds, if it is a number
-function Node:slow(time)
-  return self:set("service", type(time) == "number" and ("%gms"):format(time) or time)
-end
-
---- All that is on its way to and from its clients stands still for so long.
----@param ms number
-function Node:stall(ms)
-  check(self.world, C.cql_sim_stall(self.world.handle, self.id, ms * 1000))
-  return self
-end
-
---- Its clients are told: type "TOPOLOGY_CHANGE" or "STATUS_CHANGE", change "UP", "NEW_NODE" ... of
---- `about`, true or not. How many were told.
----@param type string
----@param change string
----@param about cql.sim.Node?
----@return integer
-function Node:tell(type, change, about)
-  return check(self.world, C.cql_sim_tell(self.world.handle, self.id, type, change,
-    (about or self).id))
-end
-
-local STATES = { [0] = "new", "booting", "up", "paused", "down", "gone" }
-
---- "new", "booting", "up", "paused", "down" or "gone".
----@return string
-function Node:state() return STATES[C.cql_sim_node_state(self.world.handle, self.id)] end
-
---- "127.0.0.1:9042".
----@return string
-function Node:address() return ffi.string(C.cql_sim_node_address(self.world.handle, self.id)) end
-
---- Its host_id, as text.
----@return string
-function Node:host_id() return ffi.string(C.cql_sim_node_host_id(self.world.handle, self.id)) end
-
--- ---- what happened ----
-
-local function text_of(slice)
-  if slice.length >= 0 then return ffi.string(slice.data, slice.length) end
-end
-
-local counters_out = ffi.new "cql_sim_counters_t"
-local COUNTERS = {
-  "requests", "queries", "prepares", "executes", "batches", "answers", "errors", "events",
-  "unprepared", "primed", "wrong_shard", "not_replica", "unknown_id", "bad_frames",
-  "bad_streams", "not_ready", "payloads", "bytes_in", "bytes_out", "accepted", "refused",
-  "connections", "in_flight",
-}
-
-local function counters(world, id)
-  check(world, C.cql_sim_counters(world.handle, id, counters_out))
-  local list = {}
-  for _, name in ipairs(COUNTERS) do list[name] = tonumber(counters_out[name]) end
-  return list
-end
-
---- Counters of this node since the world began: requests, connections, errors ...
----@return table<string, integer>
-function Node:counters() return counters(self.world, self.id) end
 
 -- ---- worlds ----
 
@@ -183,8 +38,28 @@ function World:node(number)
   return node
 end
 
---- A node more, which starts at once unless `start` is false.
----@param options table? datacenter, rack, address, start, and settings by name
+local EXACT = 2 ^ 53 -- beyond it doubles leave numbers out
+local int64 = ffi.typeof "int64_t"
+
+local function tokens_of(list)
+  if type(list) ~= "table" then refuse "tokens are an array" end
+  local out = ffi.new("int64_t[?]", #list + 1)
+  for i, token in ipairs(list) do
+    local is_number = type(token) == "number" and token % 1 == 0 and math.abs(token) <= EXACT
+    if not is_number and not ffi.istype(int64, token) then
+      refuse(("token %d is no whole number, or one past 2^53 without LL behind it: %s"):format(i,
+        tostring(token)))
+    end
+    out[i - 1] = token
+  end
+  return out, #list
+end
+
+local NOT_OF_NODE = { datacenter = true, rack = true, address = true, start = true, tokens = true }
+
+--- A node more, which starts at once unless `start` is false. Without `tokens` it takes as many by
+--- chance as its setting `vnodes` says.
+---@param options table? datacenter, rack, address, tokens, start, and settings by name
 ---@return cql.sim.Node
 function World:add(options)
   options = options or {}
@@ -194,12 +69,14 @@ function World:add(options)
   self.nodes[node.number] = node
   local names = {}
   for name in pairs(options) do
-    if name ~= "datacenter" and name ~= "rack" and name ~= "address" and name ~= "start" then
-      names[#names + 1] = name
-    end
+    if not NOT_OF_NODE[name] then names[#names + 1] = name end
   end
   table.sort(names)
   for _, name in ipairs(names) do node:set(name, options[name]) end
+  if options.tokens then
+    local tokens, count = tokens_of(options.tokens)
+    check(self, C.cql_sim_node_tokens(self.handle, id, tokens, count))
+  end
   if options.start ~= false then node:start() end
   return node
 end
@@ -236,19 +113,42 @@ function World:given(...)
   return self
 end
 
-local function place_of(where) return where and where.id or C.CQL_SIM_CLIENTS end
+-- A node's, a session's, or that of all clients.
+local function place_of(world, where)
+  if not where then return C.CQL_SIM_CLIENTS end
+  if not where.handle then return where.id end
+  local place = C.cql_sim_session_place(world.handle, where.handle)
+  if place == C.CQL_EINVAL then check(world, place) end -- places are below it
+  return place
+end
 
 --- Nothing passes between the two any more; without `other` between a node and all clients.
 ---@param node cql.sim.Node
----@param other cql.sim.Node?
+---@param other cql.sim.Node|cql.Session?
 function World:partition(node, other)
-  check(self, C.cql_sim_cut(self.handle, place_of(node), place_of(other)))
+  check(self, C.cql_sim_cut(self.handle, place_of(self, node), place_of(self, other)))
   return self
 end
 
 --- What partition() cut is whole again.
 function World:heal(node, other)
-  check(self, C.cql_sim_heal(self.handle, place_of(node), place_of(other)))
+  check(self, C.cql_sim_heal(self.handle, place_of(self, node), place_of(self, other)))
+  return self
+end
+
+--- The program is busy elsewhere, or stopped, for so long: time passes, the network and the nodes
+--- go on, and no session takes its turn.
+---@param ms number
+function World:busy(ms)
+  check(self, C.cql_sim_pass(self.handle, ms * 1000))
+  return self
+end
+
+--- The next `count` sockets and look-ups of the sessions fail at once, as where descriptors have
+--- run out.
+---@param count integer
+function World:exhaust(count)
+  check(self, C.cql_sim_exhaust(self.handle, count))
   return self
 end
 
@@ -325,35 +225,11 @@ end
 
 --- Counters of all nodes.
 ---@return table<string, integer>
-function World:counters() return counters(self, C.CQL_SIM_ALL) end
+function World:counters() return Node.counters_of(self, C.CQL_SIM_ALL) end
 
--- ---- rules ----
-
----@class cql.sim.Rule
-local Rule = {}
-Rule.__index = Rule
-
---- It plays no more.
-function Rule:remove() check(self.world, C.cql_sim_rule_remove(self.world.handle, self.id)) end
-
---- For how many requests it played.
----@return integer
-function Rule:played()
-  return tonumber(C.cql_sim_rule_played(self.world.handle, self.id))
-end
-
-local function part_text(value)
-  if type(value) == "table" then return tostring(value.id) end -- a node
-  return tostring(value)
-end
-
-local function set_part(world, id, name, value)
-  local list = type(value) == "table" and getmetatable(value) == nil and value or { value }
-  for _, one in ipairs(list) do
-    local bytes = part_text(one)
-    check(world, C.cql_sim_rule_set(world.handle, id, name, bytes, #bytes))
-  end
-end
+--- The connections that nodes have, as Node:connections().
+---@return cql.sim.Connection[]
+function World:connections() return connections(self, C.CQL_SIM_ALL) end
 
 --- What nodes do instead of what they would: conditions and actions by name; docs/sim.md lists
 --- them. The first rule that fits a request plays.
@@ -361,66 +237,14 @@ end
 ---   world:rule { prefix = "SELECT", columns = "id int, name text", rows = { "1, 'one'" } }
 ---@param parts table
 ---@return cql.sim.Rule
-function World:rule(parts)
-  local id = check(self, C.cql_sim_rule_new(self.handle))
-  local names = {}
-  for name in pairs(parts) do
-    if name ~= "columns" and name ~= "rows" then names[#names + 1] = name end
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do set_part(self, id, name, parts[name]) end
-  if parts.columns then
-    check(self, C.cql_sim_rule_columns(self.handle, id, parts.columns))
-    for _, row in ipairs(parts.rows or {}) do
-      check(self, C.cql_sim_rule_row(self.handle, id, row))
-    end
-  end
-  return setmetatable({ world = self, id = id }, Rule)
-end
-
--- ---- the journal ----
-
-local OPCODES = {
-  [0x01] = "STARTUP", [0x05] = "OPTIONS", [0x07] = "QUERY", [0x09] = "PREPARE",
-  [0x0A] = "EXECUTE", [0x0B] = "REGISTER", [0x0D] = "BATCH", [0x0F] = "AUTH_RESPONSE",
-}
-local CONSISTENCIES = { [0] = "any", "one", "two", "three", "quorum", "all", "local_quorum",
-  "each_quorum", "serial", "local_serial", "local_one" }
-local VERDICTS = { "wrong_shard", "not_replica", "unknown_id", "bad_frame", "bad_stream",
-  "not_ready" }
-
-local asked_out = ffi.new "cql_sim_asked_t"
-
-local function asked_of(world, a)
-  local entry = {
-    at = tonumber(a.at_us) / 1000, node = world.nodes[a.node + 1], shard = a.shard,
-    opcode = OPCODES[a.opcode] or a.opcode, text = text_of(a.text), keyspace = text_of(a.keyspace),
-    consistency = CONSISTENCIES[a.consistency], version = a.version, values = a.value_count,
-    statements = a.statements, page_size = a.page_size >= 0 and a.page_size or nil,
-    error = a.error >= 0 and a.error or nil, token = a.has_token ~= 0 and a.token or nil,
-    connection = a.connection, stream = a.stream,
-  }
-  for i, name in ipairs(VERDICTS) do
-    if bit.band(a.verdict, bit.lshift(1, i - 1)) ~= 0 then entry[name] = true end
-  end
-  return entry
-end
+function World:rule(parts) return Rule.new(self, parts) end
 
 --- The requests that nodes were asked, oldest first; with a filter, those whose fields are equal
---- to its: world:asked { node = world:node(2), opcode = "EXECUTE" }.
+--- to its: world:asked { node = world:node(2), opcode = "EXECUTE" }. The newest 100,000 are kept,
+--- and the tables are the same ones at each call.
 ---@param filter table?
 ---@return table[] at (ms), node, shard, opcode, text, consistency, token, error, wrong_shard ...
-function World:asked(filter)
-  local list = {}
-  for i = 0, tonumber(C.cql_sim_asked_count(self.handle)) - 1 do
-    if C.cql_sim_asked(self.handle, i, asked_out) >= 0 then
-      local entry, fits = asked_of(self, asked_out), true
-      for name, value in pairs(filter or {}) do fits = fits and entry[name] == value end
-      if fits then list[#list + 1] = entry end
-    end
-  end
-  return list
-end
+function World:asked(filter) return self.journal:asked(filter) end
 
 --- From now on a line of text is kept for each message and decision; "whole" shows all fields.
 ---@param how boolean|"whole"
@@ -533,12 +357,17 @@ local function add_nodes(world, options)
       end
     end
   end
-  for _ = 1, options.nodes or (options.datacenters and 0 or 1) do world:add() end
+  if type(options.nodes) == "table" then
+    for _, node in ipairs(options.nodes) do world:add(node) end
+  else
+    for _ = 1, options.nodes or (options.datacenters and 0 or 1) do world:add() end
+  end
 end
 
 local NOT_SETTINGS = { seed = true, nodes = true, datacenters = true }
 
---- A world with running nodes: `nodes = 3`, or `datacenters = { dc1 = { rack1 = 2, rack2 = 1 } }`.
+--- A world with running nodes: `nodes = 3`, `datacenters = { dc1 = { rack1 = 2, rack2 = 1 } }`, or
+--- `nodes = { { rack = "a", tokens = { 0 } }, ... }`, each as add() takes it.
 --- `seed` (1 if not given) decides all that is left to chance. Other names are settings of all
 --- nodes; docs/sim.md lists them.
 ---@param options table?
@@ -560,6 +389,7 @@ function sim.world(options)
     handle = ffi.gc(handle, free), nodes = {}, cql = require_in "cql", host = loaded["cql.host"],
     connect_in = require_in "cql.connect", serving = serving,
   }, World)
+  world.journal = Journal.new(world)
   local names = {}
   for name in pairs(options) do
     if not NOT_SETTINGS[name] then names[#names + 1] = name end
