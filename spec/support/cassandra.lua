@@ -43,6 +43,25 @@ for _, word in ipairs { "kill", "pause", "resume", "up" } do
   Server[word] = function(self, number) must(word, "--name", self.name, tostring(number or 1)) end
 end
 
+-- One more node, which has joined when this returns.
+function Server:add(datacenter, rack)
+  must("add", "--name", self.name, "--dc", datacenter or "dc1", "--rack", rack or "r1")
+end
+
+-- Node `number` leaves, and is gone when this returns.
+function Server:decommission(number) must("decommission", "--name", self.name, tostring(number)) end
+
+-- Array of { number, address, datacenter, rack, state }; state is as tools/cassandra status has it.
+function Server:nodes()
+  local nodes = {}
+  local line = "(%d+)%s+(%S+)%s+(%S+)/(%S+)%s+(%a+)[^\n]*"
+  for number, address, datacenter, rack, state in run("status", "--name", self.name):gmatch(line) do
+    nodes[#nodes + 1] = { number = tonumber(number), address = address, datacenter = datacenter,
+      rack = rack, state = state }
+  end
+  return nodes
+end
+
 -- Of the node's process, for signals that are to be sent at a certain moment.
 function Server:pid(number)
   local output = run("status", "--name", self.name)
