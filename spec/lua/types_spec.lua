@@ -477,3 +477,27 @@ describe("dates", function()
     assert.equal(LEAP, decode("date", unhex "80004d46"))
   end)
 end)
+
+describe("a map", function()
+  it("has one order of its keys, also of those that Lua doesn't compare", function()
+    for _, case in ipairs {
+      { "map<bigint, int>", function(i) return 1000LL * i end }, -- each at its own address
+      { "map<list<int>, int>", function(i) return { i, 7 } end },
+      { "map<varint, int>", function(i) return types.varint(300 + i) end },
+    } do
+      local first
+      for round = 1, 3 do
+        local map = {}
+        for i = 0, 40 do
+          local number = round == 2 and 40 - i or i
+          map[case[2](number)] = number
+        end
+        local bytes = encode(case[1], map)
+        first = first or bytes
+        assert.equal(first, bytes, case[1])
+      end
+    end
+    assert.equal("000000020000000100000000040000000200000001010000000400000001",
+      encode("map<boolean, int>", { [true] = 1, [false] = 2 }))
+  end)
+end)

@@ -6,7 +6,7 @@ local world = sim.world { seed = tonumber(arg[1]), nodes = 3, split = 60, produc
   gossip = "50ms..200ms", detection = "300ms..900ms" }
 world:given("CREATE KEYSPACE ks WITH replication = "
   .. "{'class': 'SimpleStrategy', 'replication_factor': 2}",
-  "CREATE TABLE ks.t (id int PRIMARY KEY, v text, m map<text, int>)")
+  "CREATE TABLE ks.t (id int PRIMARY KEY, v text, m map<text, int>, k map<bigint, int>)")
 world:trace "whole"
 world:rule { contains = "WHERE", chance = 0.02, error = "OVERLOADED" }
 world:rule { contains = "INSERT", chance = 0.02, delay = "1ms..50ms" }
@@ -19,8 +19,9 @@ world:run(function()
     world.cql.spawn(function()
       for i = 1, 40 do
         local id = world:random(50)
-        session:execute("INSERT INTO ks.t (id, v, m) VALUES (?, ?, ?)",
-          { id, "v" .. i, { a = i, [tostring(worker)] = id } }, { idempotent = i %% 2 == 0 })
+        session:execute("INSERT INTO ks.t (id, v, m, k) VALUES (?, ?, ?, ?)",
+          { id, "v" .. i, { a = i, [tostring(worker)] = id }, { [5LL] = 1, [6LL] = 2, [7LL] = 3 } },
+          { idempotent = i %% 2 == 0 })
         session:execute("SELECT * FROM ks.t WHERE id = ?", { id })
         session:execute("SELECT * FROM ks.t", nil, { page_size = 7 })
       end

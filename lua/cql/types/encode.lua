@@ -362,21 +362,38 @@ local function vector(type_of, element)
   end
 end
 
+-- Keys that Lua doesn't compare, by their bytes; those that have none are refused later.
+local function sort_by_bytes(keys, buffer, encoder)
+  local bytes, size = {}, buffer.size
+  for _, key in ipairs(keys) do
+    bytes[key] = ""
+    if not is_absent(key) and not encoder(buffer, key) then
+      bytes[key] = ffi.string(buffer.data + size, buffer.size - size)
+    end
+    buffer.size = size
+  end
+  table.sort(keys, function(a, b) return bytes[a] < bytes[b] end)
+end
+
 -- In one order, so that equal maps have equal bytes.
-local function sorted_keys(map)
+local function sorted_keys(map, buffer, encoder)
   local keys, kind = {}, nil
   for key in pairs(map) do
     kind = (kind == nil or kind == type(key)) and type(key) or "mixed"
     keys[#keys + 1] = key
   end
-  if kind == "string" or kind == "number" then table.sort(keys) end
+  if kind == "string" or kind == "number" then
+    table.sort(keys)
+  else
+    sort_by_bytes(keys, buffer, encoder)
+  end
   return keys
 end
 
 local function map(type_of, key_encoder, value_encoder)
   return function(buffer, value)
     if type(value) ~= "table" then return refuse(value, type_of.text .. " takes a table") end
-    local keys = sorted_keys(value)
+    local keys = sorted_keys(value, buffer, key_encoder)
     buffer:put_i32(#keys)
     for i = 1, #keys do
       local key = keys[i]
