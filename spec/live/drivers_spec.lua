@@ -1,28 +1,10 @@
 -- The simulator, served on sockets, is judged by other people's drivers: what they see of the
--- cluster is what was scripted. Their packages are installed once, into build/drivers.
+-- cluster is what was scripted.
 local ffi = require "ffi"
 local sim = require "cql.sim"
+local drivers = require "spec.support.drivers"
 
 local C = ffi.load(os.getenv "CQL_SIM_LIBRARY" or "build/dev/libcql_sim.so")
-local ROOT = "build/drivers"
-
-local function run(command) return os.execute(command .. " >/dev/null 2>&1") == 0 end
-
--- The Python that has this package, or nil.
-local function python_with(package)
-  local folder = ROOT .. "/" .. package
-  if run(folder .. "/bin/python -c 'import cassandra'") then return folder .. "/bin/python" end
-  local installed = run(("mkdir -p %s && python3 -m venv %s && timeout 300 %s/bin/pip -q install "
-    .. "%s lz4"):format(ROOT, folder, folder, package))
-  return installed and folder .. "/bin/python" or nil
-end
-
--- The Go program, or nil.
-local function go_program()
-  local built = run(("mkdir -p %s && cd spec/support/driver_go && timeout 300 nice go build -o "
-    .. "../../../%s/driver_go ."):format(ROOT, ROOT))
-  return built and ROOT .. "/driver_go" or nil
-end
 
 local function world_of(product)
   local world = sim.world { seed = 5, nodes = 0, product = product, shards = 3,
@@ -67,7 +49,7 @@ describe("served on sockets, the simulator is accepted by", function()
   local cases = { { 3, "none" }, { 4, "none" }, { 4, "lz4" }, { 5, "none" }, { 5, "lz4" } }
   for _, case in ipairs(cases) do
     it(("the Python driver for Cassandra, v%d, compression %s"):format(case[1], case[2]), function()
-      local python = python_with "cassandra-driver"
+      local python = drivers.python "cassandra-driver"
       if not python then return pending "its package can't be installed here" end
       local world = world_of "cassandra"
       local said, text = serve(world, ("%s %s %d %s cassandra"):format(python, PROGRAM, case[1],
@@ -105,7 +87,7 @@ describe("served on sockets, the simulator is accepted by", function()
 
   for _, version in ipairs { 3, 4, 5 } do
     it(("the Go driver for Cassandra, v%d"):format(version), function()
-      local program = go_program()
+      local program = drivers.go()
       if not program then return pending "Go or the driver's module can't be had here" end
       local world = world_of "cassandra"
       local said, text = serve(world, ("%s %d"):format(program, version), function(name, value)
@@ -128,7 +110,7 @@ describe("served on sockets, the simulator is accepted by", function()
   end
 
   it("the Python driver for ScyllaDB: shards, tablets and the LWT mark as scripted", function()
-    local python = python_with "scylla-driver"
+    local python = drivers.python "scylla-driver"
     if not python then return pending "its package can't be installed here" end
     local world, before = world_of "scylla", nil
     local said, text = serve(world, ("%s %s 4 lz4 scylla"):format(python, PROGRAM),
