@@ -120,6 +120,9 @@ enum { CQL_LOGGED = 0, CQL_UNLOGGED = 1, CQL_COUNTER_BATCH = 2 };
 /* kinds of a completion */
 enum { CQL_DONE = 1, CQL_EVENT = 2, CQL_QUESTION = 3 };
 
+/* ScyllaDB's error of a partition that is asked too often, whatever number a node gives to it */
+enum { CQL_RATE_LIMIT_ERROR = 0xF000 };
+
 /* kinds of a result */
 enum {
   CQL_RESULT_ERROR = 0,
@@ -245,7 +248,9 @@ typedef struct cql_error_detail_s {
   int32_t required;    /* block_for */
   int32_t failures;    /* count of failed replicas */
   int32_t data_present;
-  int32_t contentions; /* v5, CAS */
+  int32_t contentions;             /* v5, CAS */
+  int32_t operation;               /* rate limit: 0 a read, 1 a write; -1: none */
+  int32_t rejected_by_coordinator; /* rate limit: 1; 0: by a replica */
   cql_slice_t write_type;
   cql_slice_t keyspace;   /* already exists, function failure */
   cql_slice_t table;      /* already exists: table; function failure: function */
@@ -313,6 +318,7 @@ typedef struct cql_metrics_s {
   uint64_t connections_lost;
   uint64_t unknown_streams; /* answers and events that nobody waited for */
   uint64_t events_dropped;
+  uint64_t features_refused; /* what ScyllaDB nodes offered and was not understood */
   uint32_t in_flight;        /* on a connection */
   uint32_t queued;           /* waiting for one */
   uint32_t taken;            /* request slots in use, those included */
@@ -331,7 +337,8 @@ CQL_API const char *cql_version(void);
 CQL_API const char *cql_error_name(int error);
 /* The sentence of CQL_ERROR_MAP: static text. */
 CQL_API const char *cql_error_text(int error);
-/* "READ_TIMEOUT" for 0x1200 [spec 9]; "UNKNOWN" for what is none: static text. */
+/* "READ_TIMEOUT" for 0x1200 [spec 9], "RATE_LIMIT_ERROR" for
+ * CQL_RATE_LIMIT_ERROR; "UNKNOWN" for what is none: static text. */
 CQL_API const char *cql_server_error_name(int code);
 /* Replaces the allocator, or (all NULL) puts the C library's back. All three or none; each behaves
  * as its namesake. Before anything else: what one allocated the next would release. CQL_EINVAL
@@ -463,6 +470,9 @@ CQL_API const cql_metadata_t *cql_prepared_parameters(const cql_prepared_t *prep
 /* The rows' shape; column_count 0 if it gives none. Until the next cql_session_step(): an answer
  * may bring another. */
 CQL_API const cql_metadata_t *cql_prepared_columns(const cql_prepared_t *prepared);
+/* 1: a ScyllaDB node marked it as a lightweight transaction: a conditional statement, or a batch
+ * of such; 0: it isn't one, or nothing is known. */
+CQL_API int cql_prepared_is_lwt(const cql_prepared_t *prepared);
 /* Until the last unref. */
 CQL_API void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out);
 CQL_API void cql_prepared_id(const cql_prepared_t *prepared, cql_slice_t *out);

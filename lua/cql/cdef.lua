@@ -49,6 +49,7 @@ enum {
 enum { CQL_NULL = -1, CQL_UNSET = -2 };
 enum { CQL_LOGGED = 0, CQL_UNLOGGED = 1, CQL_COUNTER_BATCH = 2 };
 enum { CQL_DONE = 1, CQL_EVENT = 2, CQL_QUESTION = 3 };
+enum { CQL_RATE_LIMIT_ERROR = 0xF000 };
 enum {
   CQL_RESULT_ERROR = 0,
   CQL_RESULT_VOID = 1,
@@ -145,6 +146,8 @@ typedef struct cql_error_detail_s {
   int32_t failures;
   int32_t data_present;
   int32_t contentions;
+  int32_t operation;
+  int32_t rejected_by_coordinator;
   cql_slice_t write_type;
   cql_slice_t keyspace;
   cql_slice_t table;
@@ -203,6 +206,7 @@ typedef struct cql_metrics_s {
   uint64_t connections_lost;
   uint64_t unknown_streams;
   uint64_t events_dropped;
+  uint64_t features_refused;
   uint32_t in_flight;
   uint32_t queued;
   uint32_t taken;
@@ -261,6 +265,7 @@ typedef struct cql_metrics_s {
  void cql_prepared_unref(cql_prepared_t *prepared);
  const cql_metadata_t *cql_prepared_parameters(const cql_prepared_t *prepared);
  const cql_metadata_t *cql_prepared_columns(const cql_prepared_t *prepared);
+ int cql_prepared_is_lwt(const cql_prepared_t *prepared);
  void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out);
  void cql_prepared_id(const cql_prepared_t *prepared, cql_slice_t *out);
  int cql_result_cells(cql_result_t *result, uint32_t max_rows, cql_cell_t *out);

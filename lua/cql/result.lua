@@ -326,6 +326,10 @@ local function add_detail(failure, c)
   end
   if failure.name:find "FAILURE$" then failure.failures = detail.failures end
   if failure.name:find "^READ_" then failure.data_present = detail.data_present ~= 0 end
+  if detail.operation >= 0 then
+    failure.operation = detail.operation == 0 and "read" or "write"
+    failure.rejected_by_coordinator = detail.rejected_by_coordinator ~= 0
+  end
   failure.write_type = text(detail.write_type) or nil
   failure.keyspace, failure.table = text(detail.keyspace) or nil, text(detail.table) or nil
 end

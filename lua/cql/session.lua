@@ -530,7 +530,8 @@ local metrics_out = ffi.new "cql_metrics_t"
 local METRICS = {
   "requests", "completed", "timeouts", "retries", "bytes_sent", "bytes_received", "writes",
   "reads", "connections_opened", "connections_failed", "connections_lost", "unknown_streams",
-  "events_dropped", "in_flight", "queued", "taken", "orphans", "connections", "protocol_version",
+  "events_dropped", "features_refused", "in_flight", "queued", "taken", "orphans", "connections",
+  "protocol_version",
 }
 
 --- Counters since the session began, and the state of now.

@@ -12,6 +12,10 @@ Statement.__index = Statement
 
 function Statement:__tostring() return "prepared statement: " .. self.text end
 
+--- Has a ScyllaDB node marked it as a lightweight transaction (a conditional statement)?
+---@return boolean
+function Statement:is_lwt() return C.cql_prepared_is_lwt(self.handle) == 1 end
+
 local statement = {}
 
 --- `handle`: cql_prepared_t with a reference of its own, given up to the value.

@@ -114,6 +114,31 @@ describe("a node", function()
     end)
   end)
 
+  it("marks lightweight transactions where it is asked to", function()
+    for product, marked in pairs { scylla = true, cassandra = false } do
+      within({ product = product }, nil, function(_, session)
+        local once = assert(session:prepare "INSERT INTO ks.t (id) VALUES (?) IF NOT EXISTS")
+        assert.equal(marked, once:is_lwt())
+        assert.is_false(assert(session:prepare "INSERT INTO ks.t (id) VALUES (?)"):is_lwt())
+      end)
+    end
+    within({ product = "scylla" }, { lwt_mark = false }, function(_, session)
+      assert.is_false(assert(session:prepare "DELETE FROM ks.t WHERE id = ? IF EXISTS"):is_lwt())
+    end)
+  end)
+
+  it("tells of columns that change, on v4 too", function()
+    within({ product = "scylla" }, nil, function(world, session)
+      local read = assert(session:prepare "SELECT * FROM ks.t WHERE id = ?")
+      assert(session:execute("INSERT INTO ks.t (id, v) VALUES (1, 'one')"))
+      assert.equal("one", assert(session:execute(read, { 1 }))[1].v)
+      world:given "ALTER TABLE ks.t ADD more int"
+      world:given "UPDATE ks.t SET more = 7 WHERE id = 1"
+      assert.equal(7, assert(session:execute(read, { 1 }))[1].more)
+      assert.equal(7, assert(session:execute(read, { 1 }))[1].more)
+    end)
+  end)
+
   it("judges who is no replica, and where a shard isn't the owner's", function()
     within({ nodes = 4, product = "scylla", shards = 4 }, nil, function(world, session)
       for i = 1, 40 do assert(session:execute("INSERT INTO ks.t (id) VALUES (?)", { i })) end

@@ -54,6 +54,31 @@ describe("a rule", function()
     end)
   end
 
+  it("answers a rate limit as Scylla does, under the number that the node gives to it", function()
+    for _, code in ipairs { 61440, 4711 } do
+      within({ product = "scylla", rate_limit_code = code }, nil, function(world, session)
+        world:rule { text = READ, error = "RATE_LIMIT_ERROR", message = "primed" }
+        local _, err = session:execute(READ)
+        assert.same({ "RATE_LIMIT_ERROR", "read", false }, { err.name, err.operation,
+          err.rejected_by_coordinator })
+        world:rule { prefix = "INSERT", error = "RATE_LIMIT_ERROR",
+          rejected_by_coordinator = true }
+        _, err = session:execute "INSERT INTO ks.t (id, v) VALUES (2, 'two')"
+        assert.same({ "RATE_LIMIT_ERROR", "write", true }, { err.name, err.operation,
+          err.rejected_by_coordinator })
+        world:rule { prefix = "DELETE", error = "RATE_LIMIT_ERROR", operation = "read" }
+        _, err = session:execute "DELETE FROM ks.t WHERE id = 1"
+        assert.equal("read", err.operation)
+      end)
+    end
+    local without = { rate_limit_error = false }
+    within({ product = "scylla" }, without, function(world, session)
+      world:rule { text = READ, error = "RATE_LIMIT_ERROR" }
+      local _, err = session:execute(READ)
+      assert.same({ "CONFIG_ERROR" }, { err.name, err.operation })
+    end)
+  end)
+
   it("answers rows, by text, prefix or what is in it", function()
     within(nil, nil, function(world, session)
       world:rule { prefix = "SELECT nothing", columns = "id int, name text, tags set<text>",

@@ -61,11 +61,12 @@ function server.rows(columns, rows, options)
   return concat(out)
 end
 
--- PREPARED: its id, markers { { "name", type id } } (the first is the key), columns likewise.
-function server.prepared(version, id, markers, columns, metadata_id)
+-- PREPARED: its id, markers { { "name", type id } } (the first is the key), columns likewise. On
+-- v4 the columns' id is an extension, with which: `extended`. `mark`: flags beside the usual one.
+function server.prepared(version, id, markers, columns, metadata_id, extended, mark)
   local out = { u32(4), str(id) }
-  if version >= 5 then out[#out + 1] = str(metadata_id or "mid") end
-  out[#out + 1] = u32(1) .. u32(#markers)
+  if version >= 5 or extended then out[#out + 1] = str(metadata_id or "mid") end
+  out[#out + 1] = u32(1 + (mark or 0)) .. u32(#markers)
   if version >= 4 then out[#out + 1] = #markers == 0 and u32(0) or u32(1) .. u16(0) end
   out[#out + 1] = columns_text(markers)
   if #columns == 0 then return concat(out) .. u32(4) .. u32(0) end

@@ -52,6 +52,10 @@
 /* Handshakes under way at once in one session: no storm when nodes come back. */
 #define CQL__HANDSHAKES_MAX 32
 
+/* Shards of one node that are believed: more than any machine has, few enough to have a connection
+ * to each. */
+#define CQL__SHARDS_MAX 4096
+
 /* Shapes of rows that a session remembers beside those of prepared statements. */
 #define CQL__SHAPES_MAX 256
 

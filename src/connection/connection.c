@@ -53,6 +53,7 @@ int cql__connection_open(cql__connection *c, const cql__target *target) {
   assert(c->state == CQL__CLOSED && !c->socket);
   cql__connection_settings *settings = c->settings;
   c->version = (uint8_t)settings->version;
+  cql__features_init(&c->features, c->version);
   c->own_pending = CQL__OWN_NONE;
   c->auth_rounds = c->want_use = c->blocked = c->lower_to = 0;
   c->retiring = NULL;

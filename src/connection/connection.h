@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/rand.h"
 #include "base/wheel.h"
+#include "connection/features.h"
 #include "connection/reader.h"
 #include "connection/streams.h"
 #include "connection/writer.h"
@@ -69,6 +70,7 @@ typedef struct cql__connection_settings {
   uint32_t streams_max;
   size_t frame_size_max;
   int throw_on_overload;
+  uint32_t features;               /* CQL__FEATURE_* that are wanted */
   const char *username, *password; /* NULL: none */
   const char *application_name, *application_version, *client_id;
   char *keyspace;           /* as for USE; NULL: none */
@@ -86,7 +88,8 @@ struct cql__connection {
   cql__reader reader;
   cql__writer writer;
   cql__streams streams;
-  cql__timer deadline; /* of the handshake; of retiring; of USE */
+  cql__features features; /* of this connection, from SUPPORTED on */
+  cql__timer deadline;    /* of the handshake; of retiring; of USE */
   cql__timer heartbeat;
   cql__timer second; /* ages orphans */
   uint64_t last_read, heartbeat_sent;

@@ -1,6 +1,6 @@
 /* The handshake [spec 2.3.1, 4.1]: one message at a time on stream 0, under one deadline.
  *
- *   OPTIONS -> SUPPORTED       what may be asked for: compression
+ *   OPTIONS -> SUPPORTED       what may be asked for: compression, features
  *   STARTUP -> READY           v5: from here on segments
  *           -> AUTHENTICATE    a token, AUTH_CHALLENGE and so on, AUTH_SUCCESS
  *   QUERY cluster_name         a node of another cluster is refused
@@ -204,11 +204,13 @@ static int on_supported(cql__connection *c, const cql__response *response) {
   int lz4 = 0;
   cql__cursor values;
   uint16_t count = 0;
-  if (cql__supported_find(response->body, "COMPRESSION", &values, &count) < 0)
+  if (cql__supported_find(response->body, "COMPRESSION", &values, &count) < 0 ||
+      cql__features_read(&c->features, c->version, settings->features, response->body))
     return cql__connection_fail(c, CQL_EPROTOCOL, "a SUPPORTED that can't be decoded");
   if (settings->lz4) /* a server that has none is used without */
     while (count-- > 0) lz4 |= cql__slice_is(cql__read_short_bytes(&values), "lz4");
-  cql__pair pairs[8];
+  settings->metrics->features_refused += c->features.refused;
+  cql__pair pairs[8 + CQL__FEATURE_PAIRS_MAX];
   unsigned n = 0;
   pairs[n++] = (cql__pair){"CQL_VERSION", "3.0.0"};
   if (lz4) pairs[n++] = (cql__pair){"COMPRESSION", "lz4"};
@@ -220,6 +222,7 @@ static int on_supported(cql__connection *c, const cql__response *response) {
   if (settings->application_version)
     pairs[n++] = (cql__pair){"APPLICATION_VERSION", settings->application_version};
   if (settings->client_id) pairs[n++] = (cql__pair){"CLIENT_ID", settings->client_id};
+  n += cql__features_startup(&c->features, c->version, pairs + n);
   uint8_t body[2048];
   size_t size = cql__startup_encode(pairs, n, body, sizeof body);
   if (size > sizeof body)

@@ -28,7 +28,7 @@ static int check_version(const cql_request_t *request, const cql__connection *co
 static int skips_metadata(const cql_request_t *request, const cql__connection *connection) {
   const cql_prepared_t *prepared = request->prepared;
   if (!prepared || prepared->columns->shape.column_count == 0) return 0;
-  return connection->version >= 5 || (request->options & CQL_OPTION_SKIP_METADATA) != 0;
+  return connection->features.metadata_id || (request->options & CQL_OPTION_SKIP_METADATA) != 0;
 }
 
 static size_t prepare_flags_size(int32_t keyspace_length) {
@@ -43,7 +43,7 @@ static size_t head_size(const cql_request_t *request, const cql__connection *con
   if (request->opcode == CQL__PREPARE)
     return size + request->prefix_size + (v5 ? prepare_flags_size(request->keyspace_length) : 0);
   if (request->opcode == CQL__EXECUTE) {
-    size += cql__prepared_ids_size(request->prepared, connection->version);
+    size += cql__prepared_ids_size(request->prepared, connection);
   } else {
     size += request->prefix_size;
   }
@@ -80,7 +80,7 @@ static uint8_t *put_head(const cql_request_t *request, const cql__connection *co
   if (request->opcode == CQL__PREPARE)
     return v5 ? put_prepare_flags(p, cql__request_keyspace(request)) : p;
   if (request->opcode == CQL__EXECUTE) {
-    size_t size = cql__prepared_ids_size(request->prepared, connection->version);
+    size_t size = cql__prepared_ids_size(request->prepared, connection);
     p = cql__put_bytes(p, request->prepared->ids, size);
   }
   p = cql__put_u16(p, request->consistency);
@@ -313,8 +313,7 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
   int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
   if (!error && response.opcode == CQL__RESULT &&
       cql__read_i32(&response.body) == CQL_RESULT_PREPARED) {
-    error = cql__prepared_renew(request->engine, connection->version, &response.body,
-                                request->preparing);
+    error = cql__prepared_renew(request->engine, connection, &response.body, request->preparing);
     if (!error) error = send_on(request, connection);
     if (error) cql__request_finish(request, error, 0, NULL);
     return;

@@ -23,25 +23,33 @@ void cql_prepared_unref(cql_prepared_t *prepared) {
   if (prepared && --prepared->refs == 0) prepared_free(prepared);
 }
 
+/* An id never stands for other columns than its own: one that is not known is empty, which has the
+ * server send the columns. */
 void cql__prepared_change(cql_prepared_t *prepared, cql__metadata *columns, cql_slice_t id) {
-  if (columns != prepared->columns) {
+  if (columns == prepared->columns) {
+    if (id.length < 0) return;
+  } else {
     cql__metadata_ref(columns);
     cql__metadata_unref(prepared->columns);
     prepared->columns = columns;
   }
-  if (id.length < 0 || id.length > CQL__METADATA_ID_MAX) return;
+  if (id.length < 0 || id.length > CQL__METADATA_ID_MAX) id.length = 0;
   prepared->columns_id_length = (uint8_t)id.length;
   uint8_t *p = prepared->ids + 2 + prepared->id_length;
   cql__put_bytes(cql__put_u16(p, (unsigned)id.length), id.data, (size_t)id.length);
 }
 
-/* What a PREPARED body says of its columns. */
-static int decode_columns(cql__engine *engine, cql__cursor *body, cql_slice_t columns_id,
-                          cql_prepared_t *prepared) {
+/* What a PREPARED body says of its columns; where it says nothing, those that are known stay.
+ * ScyllaDB has an id for nothing, too, which would keep it from sending what such a statement
+ * answers all the same (LIST ROLES). */
+static int decode_columns(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
+                          cql_slice_t columns_id, cql_prepared_t *prepared) {
   cql__rows_head head;
   int error = cql__rows_head_decode(body, NULL, &head);
   if (error) return error;
   if (head.specs.length < 0) { /* none: every statement but SELECT [spec 4.2.5.4] */
+    if (prepared->columns) return 0;
+    if (connection->version < 5) columns_id.length = 0;
     head.column_count = 0;
     head.specs.length = 0;
   }
@@ -67,13 +75,26 @@ static int keep_id(cql_slice_t id, cql_prepared_t *prepared) {
   return 0;
 }
 
-int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cql_slice_t text,
-                         cql_slice_t keyspace, cql_prepared_t **out) {
-  cql_slice_t id = cql__read_short_bytes(body);
-  cql_slice_t columns_id = {NULL, 0};
-  if (version >= 5) columns_id = cql__read_short_bytes(body);
-  if (body->broken || id.length == 0 || columns_id.length > CQL__METADATA_ID_MAX)
-    return CQL_EMALFORMED;
+/* The ids that a PREPARED body begins with; `columns_id`: CQL_NULL where it has none. */
+static int read_ids(const cql__connection *connection, cql__cursor *body, cql_slice_t *id,
+                    cql_slice_t *columns_id) {
+  *id = cql__read_short_bytes(body);
+  *columns_id = (cql_slice_t){NULL, CQL_NULL};
+  if (connection->features.metadata_id) *columns_id = cql__read_short_bytes(body);
+  return body->broken || columns_id->length > CQL__METADATA_ID_MAX ? CQL_EMALFORMED : 0;
+}
+
+/* All bits of the mask, which that connection has learned. */
+static void read_mark(const cql__connection *connection, uint32_t flags, cql_prepared_t *prepared) {
+  uint32_t mask = connection->features.lwt_mask;
+  if (mask) prepared->is_lwt = (flags & mask) == mask;
+}
+
+int cql__prepared_decode(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
+                         cql_slice_t text, cql_slice_t keyspace, cql_prepared_t **out) {
+  cql_slice_t id, columns_id;
+  uint32_t flags;
+  if (read_ids(connection, body, &id, &columns_id) || id.length == 0) return CQL_EMALFORMED;
   cql_prepared_t *prepared = cql__zalloc(sizeof *prepared);
   if (!prepared) return CQL_ENOMEM;
   prepared->refs = 1;
@@ -83,11 +104,11 @@ int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cq
   if (!error) error = keep_text(text, &prepared->text);
   if (!error) error = keep_text(keyspace, &prepared->keyspace);
   if (!error)
-    error =
-        cql__metadata_decode_bind(body, version, &prepared->parameters, &prepared->parameter_flags);
+    error = cql__metadata_decode_bind(body, connection->version, &prepared->parameters, &flags);
   if (!error) {
+    read_mark(connection, flags, prepared);
     cql__shapes_name(&engine->shapes, prepared->parameters);
-    error = decode_columns(engine, body, columns_id, prepared);
+    error = decode_columns(engine, connection, body, columns_id, prepared);
   }
   if (error) {
     prepared_free(prepared);
@@ -97,21 +118,20 @@ int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cq
   return 0;
 }
 
-int cql__prepared_renew(cql__engine *engine, int version, cql__cursor *body,
+int cql__prepared_renew(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
                         cql_prepared_t *prepared) {
-  cql_slice_t id = cql__read_short_bytes(body);
-  cql_slice_t columns_id = {NULL, 0};
-  if (version >= 5) columns_id = cql__read_short_bytes(body);
-  if (body->broken || columns_id.length > CQL__METADATA_ID_MAX) return CQL_EMALFORMED;
+  cql_slice_t id, columns_id;
+  if (read_ids(connection, body, &id, &columns_id)) return CQL_EMALFORMED;
   if (id.length != prepared->id_length ||
       memcmp(id.data, cql__prepared_id(prepared), (size_t)id.length))
     return CQL_EPREPARED;
   cql__metadata *parameters;
   uint32_t flags;
-  int error = cql__metadata_decode_bind(body, version, &parameters, &flags);
+  int error = cql__metadata_decode_bind(body, connection->version, &parameters, &flags);
   if (error) return error;
   cql__metadata_unref(parameters); /* the id stands for them */
-  return decode_columns(engine, body, columns_id, prepared);
+  read_mark(connection, flags, prepared);
+  return decode_columns(engine, connection, body, columns_id, prepared);
 }
 
 const cql_metadata_t *cql_prepared_parameters(const cql_prepared_t *prepared) {
@@ -121,6 +141,8 @@ const cql_metadata_t *cql_prepared_parameters(const cql_prepared_t *prepared) {
 const cql_metadata_t *cql_prepared_columns(const cql_prepared_t *prepared) {
   return &prepared->columns->shape;
 }
+
+int cql_prepared_is_lwt(const cql_prepared_t *prepared) { return prepared->is_lwt; }
 
 void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out) {
   *out = (cql_slice_t){(const uint8_t *)prepared->text, (int32_t)prepared->text_length};

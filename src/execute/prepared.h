@@ -11,34 +11,35 @@ enum { CQL__METADATA_ID_MAX = 64 };
 struct cql_prepared_s {
   const cql__engine *engine; /* whose it is; compared, never followed: it may be gone */
   uint32_t refs;
-  uint32_t parameter_flags; /* of the bind metadata: bit 31 is Scylla's LWT mark */
+  uint8_t is_lwt; /* ScyllaDB's mark */
   cql__metadata *parameters;
   cql__metadata *columns; /* column_count 0: none are known */
   char *text;
   size_t text_length;
   char *keyspace; /* named when it was prepared (v5), and so a part of its id; NULL: none */
-  uint8_t *ids;   /* as EXECUTE has them: [short bytes] id, [short bytes] columns_id (v5) */
+  uint8_t *ids;   /* as EXECUTE has them: [short bytes] id, [short bytes] columns_id */
   uint16_t id_length;
-  uint8_t columns_id_length; /* v5: 0 before any is known */
+  uint8_t columns_id_length; /* 0: no columns, or none whose id is known: the server sends them */
 };
 
 static inline const uint8_t *cql__prepared_id(const cql_prepared_t *prepared) {
   return prepared->ids + 2;
 }
-/* How much of `ids` an EXECUTE of that version has. */
-static inline size_t cql__prepared_ids_size(const cql_prepared_t *prepared, int version) {
+/* How much of `ids` an EXECUTE on that connection has. */
+static inline size_t cql__prepared_ids_size(const cql_prepared_t *prepared,
+                                            const cql__connection *connection) {
   size_t size = 2u + prepared->id_length;
-  return version >= 5 ? size + 2u + prepared->columns_id_length : size;
+  return connection->features.metadata_id ? size + 2u + prepared->columns_id_length : size;
 }
 
-/* From a PREPARED body, behind its kind. `keyspace`: length CQL_NULL: none was named. CQL_ENOMEM,
- * CQL_EMALFORMED. */
-int cql__prepared_decode(cql__engine *engine, int version, cql__cursor *body, cql_slice_t text,
-                         cql_slice_t keyspace, cql_prepared_t **out);
+/* From a PREPARED body of that connection, behind its kind. `keyspace`: length CQL_NULL: none was
+ * named. CQL_ENOMEM, CQL_EMALFORMED. */
+int cql__prepared_decode(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
+                         cql_slice_t text, cql_slice_t keyspace, cql_prepared_t **out);
 /* It was prepared again: takes over what the answer says. CQL_EPREPARED: it has another id. */
-int cql__prepared_renew(cql__engine *engine, int version, cql__cursor *body,
+int cql__prepared_renew(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
                         cql_prepared_t *prepared);
-/* The rows came with new columns and their id. */
+/* Its columns are these, and so is their id; length CQL_NULL: the answer had none. */
 void cql__prepared_change(cql_prepared_t *prepared, cql__metadata *columns, cql_slice_t id);
 
 #endif

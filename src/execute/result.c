@@ -128,15 +128,15 @@ static int decode_plain_rows(const cql_request_t *request, const cql__envelope *
   return begin_rows(result, (int32_t)cql__get_u32(envelope->body + 12), body);
 }
 
-static int decode_prepared(cql_request_t *request, int version, cql__result *result,
-                           cql__cursor *body) {
+static int decode_prepared(cql_request_t *request, const cql__connection *connection,
+                           cql__result *result, cql__cursor *body) {
   cql_slice_t text = {request->body->data + 4, (int32_t)request->prefix_size - 4};
-  return cql__prepared_decode(request->engine, version, body, text, cql__request_keyspace(request),
-                              &result->prepared);
+  return cql__prepared_decode(request->engine, connection, body, text,
+                              cql__request_keyspace(request), &result->prepared);
 }
 
-static int decode_result(cql_request_t *request, int version, cql__result *result,
-                         cql__cursor *body) {
+static int decode_result(cql_request_t *request, const cql__connection *connection,
+                         cql__result *result, cql__cursor *body) {
   result->shown.kind = cql__read_i32(body);
   int answers_prepare = result->shown.kind == CQL_RESULT_PREPARED;
   if (body->broken || answers_prepare != (request->opcode == CQL__PREPARE)) return CQL_EMALFORMED;
@@ -146,7 +146,7 @@ static int decode_result(cql_request_t *request, int version, cql__result *resul
     case CQL_RESULT_KEYSPACE:
       result->shown.message = cql__read_short_bytes(body);
       return body->broken ? CQL_EMALFORMED : 0;
-    case CQL_RESULT_PREPARED: return decode_prepared(request, version, result, body);
+    case CQL_RESULT_PREPARED: return decode_prepared(request, connection, result, body);
     case CQL_RESULT_SCHEMA_CHANGE:
       result->shown.detail = (cql_slice_t){body->next, (int32_t)cql__cursor_left(body)};
       return 0;
@@ -154,10 +154,13 @@ static int decode_result(cql_request_t *request, int version, cql__result *resul
   }
 }
 
-static int decode_error(cql__result *result, cql__cursor *body) {
+static int decode_error(const cql__connection *connection, cql__result *result, cql__cursor *body) {
+  int32_t limited = connection->features.rate_limit_code;
   result->shown.kind = CQL_RESULT_ERROR;
   if (cql__error_open(body, &result->shown.error_code, &result->shown.message))
     return CQL_EMALFORMED;
+  if (limited && result->shown.error_code == limited)
+    result->shown.error_code = CQL_RATE_LIMIT_ERROR;
   result->shown.detail = (cql_slice_t){body->next, (int32_t)cql__cursor_left(body)};
   return 0;
 }
@@ -186,8 +189,8 @@ static int decode_any(cql_request_t *request, const cql__connection *connection,
                       const uint8_t *header, cql__result *result, cql__cursor *body) {
   int error = header[1] & EXTRAS ? read_extras(header, result, body) : 0;
   if (error) return error;
-  if (header[4] == CQL__RESULT) return decode_result(request, connection->version, result, body);
-  return header[4] == CQL__ERROR ? decode_error(result, body) : CQL_EMALFORMED;
+  if (header[4] == CQL__RESULT) return decode_result(request, connection, result, body);
+  return header[4] == CQL__ERROR ? decode_error(connection, result, body) : CQL_EMALFORMED;
 }
 
 int cql__result_decode(cql_request_t *request, const cql__connection *connection,

@@ -188,6 +188,8 @@ static void say_field(cql__dump *d, char field, int *is_cas) {
     case 'n': cql__dump_number(d, "failures", cql__read_i32(&d->c)); break;
     case 'm': say_reasons(d); break;
     case 'a': cql__dump_string_list(d, "argument types"); break;
+    case 'o': cql__dump_number(d, "operation", cql__read_u8(&d->c)); break;
+    case 'j': cql__dump_number(d, "rejected by coordinator", cql__read_u8(&d->c)); break;
     case 'u': cql__dump_varying(d, "prepared id", cql__read_short_bytes(&d->c)); break;
     default: /* k, b */
       cql__dump_string(d, field == 'k' ? "keyspace" : "name", cql__read_short_bytes(&d->c));

@@ -29,6 +29,7 @@ static const struct {
     {0x2300, "CONFIG_ERROR", "", ""},
     {0x2400, "ALREADY_EXISTS", "kb", "kb"},
     {0x2500, "UNPREPARED", "u", "u"},
+    {CQL_RATE_LIMIT_ERROR, "RATE_LIMIT_ERROR", "oj", "oj"},
 };
 
 enum { ERROR_COUNT = sizeof errors / sizeof *errors };
@@ -37,6 +38,12 @@ const char *cql__server_error_name(int code) {
   for (unsigned i = 0; i < ERROR_COUNT; i++)
     if (errors[i].code == code) return errors[i].name;
   return "UNKNOWN";
+}
+
+int cql__error_is_known(int code) {
+  for (unsigned i = 0; i < ERROR_COUNT; i++)
+    if (errors[i].code == code) return 1;
+  return 0;
 }
 
 const char *cql__error_fields(int code, int version) {
@@ -81,6 +88,8 @@ static void read_field(char field, cql__cursor *body, cql_error_detail_t *out) {
     case 'k': out->keyspace = cql__read_short_bytes(body); break;
     case 'b': out->table = cql__read_short_bytes(body); break;
     case 'a': out->arguments = cql__read_string_list(body); break;
+    case 'o': out->operation = cql__read_u8(body); break;
+    case 'j': out->rejected_by_coordinator = cql__read_u8(body) != 0; break;
     case 'u': out->unknown_id = cql__read_short_bytes(body); break;
     default: break;
   }
@@ -88,7 +97,7 @@ static void read_field(char field, cql__cursor *body, cql_error_detail_t *out) {
 
 int cql__error_detail(int32_t code, int version, cql__cursor body, cql_error_detail_t *out) {
   memset(out, 0, sizeof *out);
-  out->consistency = -1;
+  out->consistency = out->operation = -1;
   cql_slice_t none = {NULL, CQL_NULL};
   out->write_type = out->keyspace = out->table = out->arguments = none;
   out->reasons = out->unknown_id = none;

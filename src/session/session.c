@@ -241,6 +241,17 @@ static void on_resolving(cql__timer *timer) {
 
 /* ---- new, free ---- */
 
+static uint32_t wanted_features(const cql_config_t *config) {
+  uint32_t wanted = 0;
+  if (config->shard_aware) wanted |= CQL__FEATURE_SHARDS;
+  if (config->shard_aware_port) wanted |= CQL__FEATURE_SHARD_PORT;
+  if (config->tablets) wanted |= CQL__FEATURE_TABLETS;
+  if (config->lwt_mark) wanted |= CQL__FEATURE_LWT_MARK;
+  if (config->metadata_id) wanted |= CQL__FEATURE_METADATA_ID;
+  if (config->rate_limit_error) wanted |= CQL__FEATURE_RATE_LIMIT;
+  return wanted;
+}
+
 static void copy_settings(cql_session_t *session) {
   cql__engine *engine = &session->engine;
   const cql_config_t *config = session->config;
@@ -261,6 +272,7 @@ static void copy_settings(cql_session_t *session) {
   settings->streams_max = (uint32_t)config->streams_max;
   settings->frame_size_max = (size_t)config->frame_size_max;
   settings->throw_on_overload = (int)config->throw_on_overload;
+  settings->features = wanted_features(config);
   settings->username = config->username;
   settings->password = config->password;
   settings->application_name = config->application_name;

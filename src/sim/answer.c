@@ -87,6 +87,8 @@ static void put_field(cql__sim_buffer *b, char field, const cql__sim_error *e) {
       break;
     case 'n': cql__sim_put_u32(b, (uint32_t)e->failures); break;
     case 'm': put_reasons(b, e->failures < 250 ? e->failures : 250); break;
+    case 'o': cql__sim_put_u8(b, (unsigned)e->operation); break;
+    case 'j': cql__sim_put_u8(b, e->rejected_by_coordinator != 0); break;
     case 'k': cql__sim_put_short_bytes(b, e->keyspace); break;
     case 'b': cql__sim_put_short_bytes(b, e->table); break;
     case 'a': put_arguments(b, e->arguments ? e->arguments : ""); break;

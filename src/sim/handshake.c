@@ -78,8 +78,11 @@ static void put_scylla(multimap *m, const cql__sim_client *client) {
     if (s->shard_aware_port) put_number(m, "SCYLLA_SHARD_AWARE_PORT", s->shard_aware_port);
   }
   if (s->extensions & CQL__SIM_LWT_MARK) put_entry(m, "SCYLLA_LWT_ADD_METADATA_MARK", LWT_MASK);
-  if (s->extensions & CQL__SIM_RATE_LIMIT)
-    put_entry(m, "SCYLLA_RATE_LIMIT_ERROR", "ERROR_CODE=61440");
+  if (s->extensions & CQL__SIM_RATE_LIMIT) {
+    char code[32];
+    snprintf(code, sizeof code, "ERROR_CODE=%lld", (long long)s->rate_limit_code);
+    put_entry(m, "SCYLLA_RATE_LIMIT_ERROR", code);
+  }
   if (s->extensions & CQL__SIM_TABLETS) put_entry(m, "TABLETS_ROUTING_V1", "");
   if (s->extensions & CQL__SIM_METADATA_ID) put_entry(m, "SCYLLA_USE_METADATA_ID", "");
 }

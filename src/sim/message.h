@@ -46,6 +46,7 @@ typedef struct cql__sim_error {
   int32_t code;
   const char *message; /* NULL: as servers say it */
   int32_t consistency, received, required, failures, data_present, contentions;
+  int32_t operation, rejected_by_coordinator;
   const char *write_type; /* NULL: SIMPLE */
   cql_slice_t keyspace, table;
   const char *arguments; /* of a function, with commas */

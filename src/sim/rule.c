@@ -47,11 +47,10 @@ static int64_t number_of(cql_slice_t text) {
 
 /* "READ_TIMEOUT", 0x1200 or 4608. */
 static int64_t error_of(cql_slice_t name) {
-  for (int code = 0; code <= 0x2500; code++) {
+  for (int code = 0; code <= CQL_RATE_LIMIT_ERROR; code++) {
     const char *known = cql__server_error_name(code);
     if (strcmp(known, "UNKNOWN") != 0 && cql__slice_is(name, known)) return code;
   }
-  if (cql__slice_is(name, "RATE_LIMIT")) return 0xF000;
   return number_of(name);
 }
 
@@ -170,6 +169,21 @@ cql__sim_rule *cql__sim_rule_find(cql_sim_t *sim, const cql__sim_client *client,
 
 /* ---- playing ---- */
 
+/* Scylla: the number that this node gives to it; to whom hasn't asked for it, what it was before
+ * [scylladb, transport/server.cc]. */
+static void play_rate_limit(const cql__sim_client *client, const cql__sim_request *request,
+                            cql__sim_error *error, cql__sim_answer *answer) {
+  int asked = (client->extensions & CQL__SIM_RATE_LIMIT) != 0;
+  if (!asked) error->code = CQL__ERROR_CONFIG;
+  if (error->operation < 0)
+    error->operation =
+        request->text.length < 6 || strncasecmp((const char *)request->text.data, "SELECT", 6) != 0;
+  cql__sim_answer_error(answer, error, request->version, 1);
+  if (!asked) return;
+  answer->error = (int)client->node->settings.rate_limit_code;
+  cql__put_u32(answer->body.data + answer->body.start, (uint32_t)answer->error);
+}
+
 static void play_error(const cql__sim_rule *rule, const cql__sim_client *client,
                        const cql__sim_request *request, cql__sim_answer *answer) {
   cql__sim_error error = rule->error;
@@ -181,10 +195,10 @@ static void play_error(const cql__sim_rule *rule, const cql__sim_client *client,
   if (!rule->consistency_given)
     error.consistency = request->consistency >= 0 ? request->consistency : CQL_ONE;
   error.id = request->id;
-  cql__sim_answer_error(answer, &error, request->version, cql__sim_is_scylla(client->node));
-  if (error.code != 0xF000) return;
-  cql__sim_put_u8(&answer->body, request->opcode == CQL__BATCH); /* a read or a write */
-  cql__sim_put_u8(&answer->body, 0);
+  if (error.code == CQL_RATE_LIMIT_ERROR)
+    play_rate_limit(client, request, &error, answer);
+  else
+    cql__sim_answer_error(answer, &error, request->version, cql__sim_is_scylla(client->node));
 }
 
 int cql__sim_rule_answer(cql_sim_t *sim, const cql__sim_rule *rule, const cql__sim_client *client,
@@ -246,6 +260,7 @@ int cql_sim_rule_new(cql_sim_t *sim) {
   rule->chance = 1000000;
   rule->times = -1;
   rule->stream = rule->flip = rule->keep = -1;
+  rule->error.operation = -1;
   cql__list_append(&sim->rules, &rule->link);
   return rule->id;
 }
@@ -423,6 +438,11 @@ static int set_first(cql_sim_t *sim, cql__sim_rule *rule, cql_slice_t value) {
   return 0;
 }
 
+static int set_operation(cql__sim_error *error, cql_slice_t value) {
+  error->operation = cql__slice_is(value, "write");
+  return error->operation || cql__slice_is(value, "read") ? 0 : CQL_EOPTION;
+}
+
 /* CQL_EUNSUPPORTED: no action has that name. */
 static int set_action(cql_sim_t *sim, cql__sim_rule *r, const char *name, cql_slice_t v) {
 #define IS(text) (strcmp(name, text) == 0)
@@ -431,6 +451,9 @@ static int set_action(cql_sim_t *sim, cql__sim_rule *r, const char *name, cql_sl
   if (IS("received") || IS("alive")) return set_int(&r->error.received, v, 0);
   if (IS("required")) return set_int(&r->error.required, v, 0);
   if (IS("failures")) return set_int(&r->error.failures, v, 0);
+  if (IS("operation")) return set_operation(&r->error, v);
+  if (IS("rejected_by_coordinator"))
+    return (r->error.rejected_by_coordinator = yes_or_no(v)) < 0 ? CQL_EOPTION : 0;
   if (IS("contentions")) return set_int(&r->error.contentions, v, 0);
   if (IS("data_present")) return (r->error.data_present = yes_or_no(v)) < 0 ? CQL_EOPTION : 0;
   if (IS("write_type")) return set_text(&r->write_type, v);

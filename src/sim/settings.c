@@ -55,6 +55,7 @@ static const setting settings_table[] = {
     NUMBER_SETTING(msb, "12", 0, 63),
     NUMBER_SETTING(shard_aware_port, "19042", 0, 65535),
     {"extensions", FLAGS, 0, AT(extensions), "all", 0, 0, extensions},
+    NUMBER_SETTING(rate_limit_code, "61440", 1, INT32_MAX),
     NUMBER_SETTING(vnodes, "16", 1, 1024),
     NUMBER_SETTING(port, "9042", 1, 65535),
     NUMBER_SETTING(frame_max, "16777216", 1024, 268435456),

@@ -25,7 +25,7 @@ typedef struct cql__sim_settings {
   int64_t protocol_max, protocol_min;
   int64_t lz4;
   int64_t shards, msb, shard_aware_port;
-  int64_t extensions;
+  int64_t extensions, rate_limit_code;
   int64_t vnodes;
   int64_t port;
   int64_t frame_max;

@@ -234,8 +234,14 @@ describe("a dump of responses", function()
   it("has the fields of errors", function()
     assert.equal('error: 0x2200 INVALID\nmessage: "no"\n',
       fields(0x84, 0x00, u32(0x2200) .. str "no"))
-    assert.equal('error: 0xf000 UNKNOWN\nmessage: "no"\n',
-      fields(0x84, 0x00, u32(0xf000) .. str "no" .. "\0\1"))
+    assert.equal('error: 0xf001 UNKNOWN\nmessage: "no"\n',
+      fields(0x84, 0x00, u32(0xf001) .. str "no" .. "\0\1"))
+    assert.equal(lines [[
+      error: 0xf000 RATE_LIMIT_ERROR
+      message: "no"
+      operation: 0
+      rejected by coordinator: 1
+    ]], fields(0x84, 0x00, u32(0xf000) .. str "no" .. "\0\1"))
     assert.equal(lines [[
       error: 0x1000 UNAVAILABLE
       message: ""

@@ -9,10 +9,12 @@ local function detail(code, version, body)
   local cursor, out = wire.cursor(body), ffi.new "cql_error_detail_t"
   local result = C.cql__error_detail(code, version, cursor, out)
   local fields = {}
-  for _, name in ipairs { "received", "required", "failures", "data_present", "contentions" } do
+  for _, name in ipairs { "received", "required", "failures", "data_present", "contentions",
+    "rejected_by_coordinator" } do
     if out[name] ~= 0 then fields[name] = out[name] end
   end
   if out.consistency ~= -1 then fields.consistency = out.consistency end
+  if out.operation ~= -1 then fields.operation = out.operation end
   for _, name in ipairs { "write_type", "keyspace", "table", "arguments", "reasons",
     "unknown_id" } do
     fields[name] = unit.slice(out[name])
@@ -31,6 +33,7 @@ describe("names of error codes", function()
       [0x1600] = "CDC_WRITE_FAILURE", [0x1700] = "CAS_WRITE_UNKNOWN", [0x2000] = "SYNTAX_ERROR",
       [0x2100] = "UNAUTHORIZED", [0x2200] = "INVALID", [0x2300] = "CONFIG_ERROR",
       [0x2400] = "ALREADY_EXISTS", [0x2500] = "UNPREPARED",
+      [0xf000] = "RATE_LIMIT_ERROR", -- ScyllaDB's
     }
     for code = -1, 0x10000 do
       local name = ffi.string(C.cql__server_error_name(code))
@@ -88,6 +91,9 @@ describe("fields of errors", function()
     { 0x2400, 3, 5, str "ks" .. str "t", { keyspace = "ks", table = "t" } },
     { 0x2400, 3, 5, str "ks" .. str "", { keyspace = "ks", table = "" } },
     { 0x2500, 3, 5, str "\1\2\3", { unknown_id = "\1\2\3" } },
+    -- scylladb docs/dev/protocol-extensions.md
+    { 0xf000, 3, 5, u8(0) .. u8(1), { operation = 0, rejected_by_coordinator = 1 } },
+    { 0xf000, 3, 5, u8(1) .. u8(0), { operation = 1 } },
   }
 
   local function each(fn)
@@ -107,7 +113,7 @@ describe("fields of errors", function()
 
   it("are none of the other errors, known or not", function()
     for _, code in ipairs { 0x0000, 0x000a, 0x0100, 0x1001, 0x1002, 0x1003, 0x1600, 0x2000, 0x2100,
-      0x2200, 0x2300, 0xf000, 0x1800, 12345 } do
+      0x2200, 0x2300, 0xf001, 0x1800, 12345 } do
       for version = 3, 5 do
         local fields, ok = detail(code, version, "\0\1\2\3")
         assert.is_true(ok)

@@ -25,6 +25,7 @@ unit.cdef("config", [[
     int64_t requests_max, streams_max, frame_size_max;
     int64_t server_timestamps;
     int64_t throw_on_overload;
+    int64_t shard_aware, shard_aware_port, tablets, lwt_mark, metadata_id, rate_limit_error;
     int64_t ask_authenticate;
     char *application_name, *application_version, *client_id;
     int64_t tls, tls_verify, tls_min_version;
