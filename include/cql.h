@@ -141,11 +141,41 @@ enum {
   CQL_EVENT_CONNECTION_FAILED = 4, /* address, status, message: could not be opened, is retried */
   CQL_EVENT_CONNECTION_CLOSED = 5, /* address, status, message */
   CQL_EVENT_WARNING = 6,           /* message: something a person should know */
-  CQL_EVENT_CLOSED = 7             /* cql_session_close() has finished: nothing follows */
+  CQL_EVENT_CLOSED = 7,            /* cql_session_close() has finished: nothing follows */
+  CQL_EVENT_NODE_ADDED = 8,        /* node: the cluster has it */
+  CQL_EVENT_NODE_REMOVED = 9,      /* node: the cluster has it no more */
+  CQL_EVENT_NODE_UP = 10,          /* node: the first connection to it serves */
+  CQL_EVENT_NODE_DOWN = 11,        /* node, message: the last one has gone, and why */
+  CQL_EVENT_NODE_MOVED = 12,       /* node: address is its new one, message the old one */
+  CQL_EVENT_DISTANCE = 13,         /* node: has another distance, message names it */
+  CQL_EVENT_CONTROL_OPENED = 14,   /* address: what happens in the cluster is told from there */
+  CQL_EVENT_CONTROL_FAILED = 15,   /* address, status, message: another node is tried */
+  CQL_EVENT_CONTROL_CLOSED = 16,   /* address, status, message: it is opened elsewhere */
+  CQL_EVENT_TOPOLOGY = 17,         /* the nodes and tokens have been read */
+  CQL_EVENT_KEYSPACE = 18,         /* message: what all connections use now */
+  CQL_EVENT_AGREEMENT = 19,        /* status 0, or ETIMEOUT: the nodes' schemas still differ */
+  CQL_EVENT_REPREPARED = 20,       /* address, message: a node had forgotten this statement */
+  CQL_EVENT_TABLET = 21,           /* schema: keyspace and table of which one was learned */
+  CQL_EVENT_RESOLVE_FAILED = 22,   /* status, message: a name has no address */
+  /* what the database says, as it says it [spec 4.2.6] */
+  CQL_EVENT_STATUS_CHANGE = 23,   /* address, message: UP, DOWN */
+  CQL_EVENT_TOPOLOGY_CHANGE = 24, /* address, message: NEW_NODE, REMOVED_NODE, MOVED_NODE */
+  CQL_EVENT_SCHEMA_CHANGE = 25    /* schema */
 };
 
 /* types of a question */
-enum { CQL_ASK_AUTHENTICATE = 1 };
+enum {
+  CQL_ASK_AUTHENTICATE = 1, /* address, message: the mechanism; data: the challenge */
+  CQL_ASK_DISTANCE = 2      /* node: answered with "rack", "local", "remote" or "ignored" */
+};
+
+/* How near a node is: requests go to the nearest that can serve them. */
+enum {
+  CQL_DISTANCE_RACK = 0,
+  CQL_DISTANCE_LOCAL = 1,
+  CQL_DISTANCE_REMOTE = 2, /* for requests that may leave the datacenter */
+  CQL_DISTANCE_IGNORED = 3 /* there are no connections to it */
+};
 
 /* flags of cql_options_t */
 enum {
@@ -164,6 +194,7 @@ typedef struct cql_config_s cql_config_t;
 typedef struct cql_session_s cql_session_t;   /* one owner, called from one thread */
 typedef struct cql_request_s cql_request_t;   /* yours until submitted or discarded */
 typedef struct cql_prepared_s cql_prepared_t; /* counted; of one session, which it may outlive */
+typedef struct cql_node_s cql_node_t;         /* likewise: a server of the cluster */
 
 /* Bytes somewhere else. length: CQL_NULL or CQL_UNSET where that is allowed. */
 typedef struct cql_slice_s {
@@ -267,13 +298,30 @@ typedef struct cql_schema_change_s {
   cql_slice_t arguments; /* string list as sent; CQL_NULL where there is none */
 } cql_schema_change_t;
 
+/* All pointers live until the next cql_poll(). */
 typedef struct cql_event_s {
-  int32_t type;        /* CQL_EVENT_*, or CQL_ASK_* of a question */
-  int32_t status;      /* CQL_E* or 0 */
-  const char *address; /* "" where none fits */
-  const char *message; /* "" where none fits */
-  cql_slice_t data;    /* authenticate: the challenge; CQL_NULL at the start */
+  int32_t type;               /* CQL_EVENT_*, or CQL_ASK_* of a question */
+  int32_t status;             /* CQL_E* or 0 */
+  const char *address;        /* "" where none fits */
+  const char *message;        /* "" where none fits */
+  cql_slice_t data;           /* authenticate: the challenge; CQL_NULL at the start */
+  cql_node_t *node;           /* NULL where none fits */
+  int32_t shard;              /* of a connection to a ScyllaDB node; -1: none */
+  cql_schema_change_t schema; /* lengths CQL_NULL where none fits */
 } cql_event_t;
+
+/* What is known of a node. Texts are borrowed: until its session is freed. */
+typedef struct cql_node_info_s {
+  uint8_t host_id[16];    /* zero: not known */
+  const char *address;    /* "127.0.0.1:9042" */
+  const char *datacenter; /* "": not known; so for the next two */
+  const char *rack;
+  const char *version;
+  int32_t distance;     /* CQL_DISTANCE_* */
+  uint32_t connections; /* that serve; 0: it is down */
+  uint32_t in_flight;   /* on them; those that timed out while their answer is owed count too */
+  uint32_t shards;      /* 1 but for ScyllaDB */
+} cql_node_info_t;
 
 typedef struct cql_completion_s {
   uint32_t tag;             /* as given to cql_submit(), or what cql_answer() needs */
@@ -385,9 +433,11 @@ CQL_API int cql_session_flush(cql_session_t *session);
 /* Takes up to `max` completions, events and questions; how many, 0 if none wait. Every submitted
  * request comes out exactly once. Events of the call before are gone. */
 CQL_API int cql_poll(cql_session_t *session, uint32_t max, cql_completion_t *out);
-/* Answers a question by its tag. CQL_ASK_AUTHENTICATE: `data` is the token (borrowed); a length of
- * CQL_NULL declines. CQL_EINVAL: answered already, or its deadline has passed; the native default
- * was taken (PLAIN with the configured username and password). */
+/* Answers a question by its tag. `data` is borrowed; a length of CQL_NULL declines: then, and when
+ * question_timeout_ms have passed since it was polled, the native default is taken. CQL_EINVAL:
+ * answered already, too late, or no answer to that question.
+ * CQL_ASK_AUTHENTICATE: the token; by default PLAIN with the configured username and password.
+ * CQL_ASK_DISTANCE: its name; by default what local_datacenter and local_rack say. */
 CQL_API int cql_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length);
 /* Takes nothing new, lets what is under way finish for at most `drain_ms`, ends the rest with
  * CQL_ECLOSED, and has the event CLOSED polled after all completions. Keep stepping and polling
@@ -408,6 +458,23 @@ CQL_API int cql_session_use(cql_session_t *session, const char *keyspace, size_t
 /* Readable state for people: nodes, connections, streams. Writes at most `size` bytes with a final
  * NUL; the full length as snprintf() would say. Not for parsing. */
 CQL_API int cql_session_dump(const cql_session_t *session, char *out, size_t size);
+
+/* ---- nodes ---- */
+
+/* The nodes of the cluster in no order, at most `max` of them, each with a reference that is yours
+ * to unref. How many there are. */
+CQL_API uint32_t cql_session_nodes(const cql_session_t *session, uint32_t max, cql_node_t **out);
+CQL_API cql_node_t *cql_node_ref(cql_node_t *node);
+/* NULL is nothing. */
+CQL_API void cql_node_unref(cql_node_t *node);
+/* CQL_ECLOSED: its session has been freed, or it has left the cluster and all its connections have
+ * ended. */
+CQL_API int cql_node_info(const cql_node_t *node, cql_node_info_t *out);
+/* Reads the nodes and tokens again; the event TOPOLOGY follows. CQL_EUNSUPPORTED: the contact
+ * points are all the nodes (`discover` is false). */
+CQL_API int cql_session_refresh(cql_session_t *session);
+/* Asks for the distance of every node once more, where CQL_ASK_DISTANCE is answered. */
+CQL_API int cql_session_refresh_distances(cql_session_t *session);
 
 /* ---- requests: take, say what, bind, submit (or discard) ---- */
 

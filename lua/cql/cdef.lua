@@ -65,9 +65,36 @@ enum {
   CQL_EVENT_CONNECTION_FAILED = 4,
   CQL_EVENT_CONNECTION_CLOSED = 5,
   CQL_EVENT_WARNING = 6,
-  CQL_EVENT_CLOSED = 7
+  CQL_EVENT_CLOSED = 7,
+  CQL_EVENT_NODE_ADDED = 8,
+  CQL_EVENT_NODE_REMOVED = 9,
+  CQL_EVENT_NODE_UP = 10,
+  CQL_EVENT_NODE_DOWN = 11,
+  CQL_EVENT_NODE_MOVED = 12,
+  CQL_EVENT_DISTANCE = 13,
+  CQL_EVENT_CONTROL_OPENED = 14,
+  CQL_EVENT_CONTROL_FAILED = 15,
+  CQL_EVENT_CONTROL_CLOSED = 16,
+  CQL_EVENT_TOPOLOGY = 17,
+  CQL_EVENT_KEYSPACE = 18,
+  CQL_EVENT_AGREEMENT = 19,
+  CQL_EVENT_REPREPARED = 20,
+  CQL_EVENT_TABLET = 21,
+  CQL_EVENT_RESOLVE_FAILED = 22,
+  CQL_EVENT_STATUS_CHANGE = 23,
+  CQL_EVENT_TOPOLOGY_CHANGE = 24,
+  CQL_EVENT_SCHEMA_CHANGE = 25
 };
-enum { CQL_ASK_AUTHENTICATE = 1 };
+enum {
+  CQL_ASK_AUTHENTICATE = 1,
+  CQL_ASK_DISTANCE = 2
+};
+enum {
+  CQL_DISTANCE_RACK = 0,
+  CQL_DISTANCE_LOCAL = 1,
+  CQL_DISTANCE_REMOTE = 2,
+  CQL_DISTANCE_IGNORED = 3
+};
 enum {
   CQL_OPTION_TRACING = 1,
   CQL_OPTION_IDEMPOTENT = 2,
@@ -80,6 +107,7 @@ typedef struct cql_config_s cql_config_t;
 typedef struct cql_session_s cql_session_t;
 typedef struct cql_request_s cql_request_t;
 typedef struct cql_prepared_s cql_prepared_t;
+typedef struct cql_node_s cql_node_t;
 typedef struct cql_slice_s {
   const uint8_t *data;
   int32_t length;
@@ -168,7 +196,21 @@ typedef struct cql_event_s {
   const char *address;
   const char *message;
   cql_slice_t data;
+  cql_node_t *node;
+  int32_t shard;
+  cql_schema_change_t schema;
 } cql_event_t;
+typedef struct cql_node_info_s {
+  uint8_t host_id[16];
+  const char *address;
+  const char *datacenter;
+  const char *rack;
+  const char *version;
+  int32_t distance;
+  uint32_t connections;
+  uint32_t in_flight;
+  uint32_t shards;
+} cql_node_info_t;
 typedef struct cql_completion_s {
   uint32_t tag;
   int32_t kind;
@@ -239,6 +281,12 @@ typedef struct cql_metrics_s {
  int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
                             uint32_t tag);
  int cql_session_dump(const cql_session_t *session, char *out, size_t size);
+ uint32_t cql_session_nodes(const cql_session_t *session, uint32_t max, cql_node_t **out);
+ cql_node_t *cql_node_ref(cql_node_t *node);
+ void cql_node_unref(cql_node_t *node);
+ int cql_node_info(const cql_node_t *node, cql_node_info_t *out);
+ int cql_session_refresh(cql_session_t *session);
+ int cql_session_refresh_distances(cql_session_t *session);
  int cql_request_take(cql_session_t *session, cql_request_t **out);
  void cql_request_discard(cql_request_t *request);
  int cql_request_query(cql_request_t *request, const char *text, size_t length);

@@ -133,6 +133,33 @@ int cql_session_dump(const cql_session_t *session, char *out, size_t size) {
   return forked(session) ? CQL_EFORKED : cql__session_dump(session, out, size);
 }
 
+/* ---- nodes ---- */
+
+uint32_t cql_session_nodes(const cql_session_t *session, uint32_t max, cql_node_t **out) {
+  const cql__cluster *cluster = &session->engine.cluster;
+  if (forked(session)) return 0;
+  for (uint32_t i = 0; i < cluster->node_count && i < max; i++)
+    out[i] = cql_node_ref(cluster->nodes[i]);
+  return cluster->node_count;
+}
+
+int cql_node_info(const cql_node_t *node, cql_node_info_t *out) {
+  return node->cluster ? cql__node_describe(node, out) : CQL_ECLOSED;
+}
+
+int cql_session_refresh_distances(cql_session_t *session) {
+  if (forked(session)) return CQL_EFORKED;
+  cql__session_refresh_distances(session);
+  return 0;
+}
+
+int cql_session_refresh(cql_session_t *session) {
+  if (forked(session)) return CQL_EFORKED;
+  if (!session->config->discover) return CQL_EUNSUPPORTED;
+  cql__control_refresh(&session->control, 0);
+  return 0;
+}
+
 /* ---- requests ---- */
 
 int cql_request_take(cql_session_t *session, cql_request_t **out) {

@@ -56,6 +56,11 @@
  * to each. */
 #define CQL__SHARDS_MAX 4096
 
+/* A question of the control connection is answered within this, or another node is asked. */
+#define CQL__CONTROL_TIMEOUT_MS 5000
+/* What changes the cluster comes as several events: the topology is read once for them. */
+#define CQL__DEBOUNCE_MS 1000
+
 /* Shapes of rows that a session remembers beside those of prepared statements. */
 #define CQL__SHAPES_MAX 256
 

@@ -1,325 +1,214 @@
 #include "cluster/cluster.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "wire/proto.h"
 
-#define NOT_SERVING UINT32_MAX
-
-static void on_retry(cql__timer *timer);
-
-static cql__channel *channel_new(cql__node *node) {
-  cql__cluster *cluster = node->cluster;
-  cql__channel *channel = cql__zalloc(sizeof *channel);
-  if (!channel) return NULL;
-  channel->node = node;
-  channel->serving_at = NOT_SERVING;
-  cql__timer_init(&channel->retry, on_retry);
-  cql__connection_init(&channel->connection, cluster->settings, channel);
-  return channel;
-}
-
-static void channel_free(cql__channel *channel) {
-  if (!channel) return;
-  cql__timer_cancel(&channel->retry);
-  cql__connection_deinit(&channel->connection);
-  cql__free(channel);
-}
-
-static void node_free(cql__node *node) {
-  for (uint32_t i = 0; node->channels && i < node->cluster->per_node; i++)
-    channel_free(node->channels[i]);
-  while (node->retired) {
-    cql__channel *next = node->retired->next_retired;
-    channel_free(node->retired);
-    node->retired = next;
-  }
-  cql__free(node->channels);
-  cql__free(node);
-}
-
 void cql__cluster_deinit(cql__cluster *cluster) {
-  for (uint32_t i = 0; i < cluster->node_count; i++) node_free(cluster->nodes[i]);
+  for (uint32_t i = 0; i < cluster->node_count; i++) cql__node_end(cluster->nodes[i]);
+  for (uint32_t i = 0; i < cluster->gone_count; i++) cql__node_end(cluster->gone[i]);
+  for (int i = 0; i < CQL__DISTANCES; i++) cql__free(cluster->groups[i].channels);
+  memset(cluster->groups, 0, sizeof cluster->groups);
   cql__free(cluster->nodes);
-  cql__free(cluster->serving);
-  cluster->nodes = NULL;
-  cluster->serving = NULL;
-  cluster->node_count = cluster->serving_count = cluster->serving_capacity = 0;
+  cql__free(cluster->gone);
+  cluster->nodes = cluster->gone = NULL;
+  cluster->node_count = cluster->gone_count = cluster->serving_count = 0;
+  cql__names_deinit(&cluster->names);
 }
 
-/* ---- opening, and opening again ---- */
+/* ---- nodes ---- */
 
-/* min * 2^failures, at most max, 15 % more or less, so that clients don't come back as one. */
-static uint64_t backoff(cql__cluster *cluster, uint32_t failures) {
-  uint64_t delay = cluster->reconnect_min_ms;
-  for (uint32_t i = 1; i < failures && delay < cluster->reconnect_max_ms; i++) delay *= 2;
-  if (delay > cluster->reconnect_max_ms) delay = cluster->reconnect_max_ms;
-  uint64_t jitter = 850 + cql__rand_below(cluster->rand, 301);
-  return delay * jitter / 1000;
-}
-
-static void retry_after(cql__channel *channel, uint64_t delay_ms) {
-  cql__connection_settings *settings = channel->node->cluster->settings;
-  cql__timer_set(settings->wheel, &channel->retry, cql__link_now(settings->link) + delay_ms);
-}
-
-/* Waiting won't mend these: the password, the keyspace, or the node itself must change. */
-static int is_final(int error) {
-  switch (error) {
-    case CQL_EAUTH:
-    case CQL_ENOPASSWORD:
-    case CQL_EMECHANISM:
-    case CQL_EKEYSPACE:
-    case CQL_ECLUSTER:
-    case CQL_EVERSION:
-    case CQL_ETOOBIG: return 1;
-    default: return 0;
-  }
-}
-
-/* Not the node that was meant, or not one that we can talk to: asked again at the slowest pace. */
-static int is_refused(int error) { return error == CQL_ECLUSTER || error == CQL_EVERSION; }
-
-static void open_failed(cql__channel *channel, int error, const char *why) {
-  cql__node *node = channel->node;
-  cql__cluster *cluster = node->cluster;
-  channel->failures++;
-  retry_after(channel, backoff(cluster, is_refused(error) ? UINT32_MAX : channel->failures));
-  channel->last_error = error;
-  cluster->settings->metrics->connections_failed++;
-  cluster->events->failed(cluster->user, node, error, why);
-}
-
-static void open_channel(cql__channel *channel) {
-  cql__node *node = channel->node;
-  cql__cluster *cluster = node->cluster;
-  if (cluster->closing || channel->connection.state != CQL__CLOSED) return;
-  if (cluster->handshakes >= CQL__HANDSHAKES_MAX) {
-    retry_after(channel, 20);
-    return;
-  }
-  cql__target target = {.address = node->address};
-  int error = cql__connection_open(&channel->connection, &target);
-  if (error) {
-    open_failed(channel, error, "the socket could not be opened");
-    return;
-  }
-  channel->handshake = 1;
-  cluster->handshakes++;
-}
-
-static void on_retry(cql__timer *timer) {
-  open_channel(cql__container(timer, cql__channel, retry));
-}
-
-int cql__cluster_add(cql__cluster *cluster, const cql__address *address) {
-  for (uint32_t i = 0; i < cluster->node_count; i++)
-    if (cql__address_equal(&cluster->nodes[i]->address, address)) return 0;
-  cql__node **nodes =
-      cql__realloc(cluster->nodes, (cluster->node_count + 1) * sizeof *cluster->nodes);
+/* `nodes` and `gone` have room for all that there are: a node must be able to go. */
+static int make_room(cql__cluster *cluster) {
+  size_t size = ((size_t)cluster->node_count + cluster->gone_count + 1) * sizeof(cql_node_t *);
+  cql_node_t **nodes = cql__realloc(cluster->nodes, size);
   if (!nodes) return CQL_ENOMEM;
   cluster->nodes = nodes;
-  /* `serving` never grows on the path of a connection: room is made with the node. */
-  uint32_t capacity = (cluster->node_count + 1) * cluster->per_node;
-  cql__channel **serving = cql__realloc(cluster->serving, capacity * sizeof(cql__channel *));
-  if (!serving) return CQL_ENOMEM;
-  cluster->serving = serving;
-  cluster->serving_capacity = capacity;
-  cql__node *node = cql__zalloc(sizeof *node);
+  cql_node_t **gone = cql__realloc(cluster->gone, size);
+  if (!gone) return CQL_ENOMEM;
+  cluster->gone = gone;
+  return 0;
+}
+
+int cql__cluster_add(cql__cluster *cluster, const cql__node_data *data, cql_node_t **out) {
+  if (make_room(cluster)) return CQL_ENOMEM;
+  cql_node_t *node = cql__node_new(cluster, data);
   if (!node) return CQL_ENOMEM;
-  node->cluster = cluster;
-  node->address = *address;
-  cql__address_to_text(address, node->text);
-  node->channels = cql__zalloc(cluster->per_node * sizeof(cql__channel *));
-  int complete = node->channels != NULL;
-  for (uint32_t i = 0; complete && i < cluster->per_node; i++)
-    complete = (node->channels[i] = channel_new(node)) != NULL;
-  if (!complete) {
-    node_free(node);
-    return CQL_ENOMEM;
-  }
+  node->at = cluster->node_count;
   cluster->nodes[cluster->node_count++] = node;
+  *out = node;
   return 0;
 }
 
-void cql__cluster_open(cql__cluster *cluster) {
-  while (cluster->opened_count < cluster->node_count) {
-    const cql__node *node = cluster->nodes[cluster->opened_count++];
-    for (uint32_t i = 0; i < cluster->per_node; i++) open_channel(node->channels[i]);
+void cql__cluster_remove(cql__cluster *cluster, cql_node_t *node) {
+  cql_node_t *last = cluster->nodes[--cluster->node_count];
+  cluster->nodes[node->at] = last;
+  last->at = node->at;
+  cluster->gone[cluster->gone_count++] = node;
+  cluster->sweep = 1;
+  cql__node_resize(node, 0, "closed: the node has left the cluster");
+}
+
+cql_node_t *cql__cluster_at(const cql__cluster *cluster, const cql__address *address) {
+  for (uint32_t i = 0; i < cluster->node_count; i++)
+    if (cql__address_equal(&cluster->nodes[i]->data.address, address)) return cluster->nodes[i];
+  return NULL;
+}
+
+int cql__cluster_reserve(cql__cluster *cluster, uint32_t slots) {
+  for (int i = 0; i < CQL__DISTANCES; i++) {
+    cql__group *group = &cluster->groups[i];
+    if (group->capacity >= slots) continue;
+    uint32_t capacity = slots + slots / 2;
+    cql__channel **channels = cql__realloc(group->channels, capacity * sizeof(cql__channel *));
+    if (!channels) return CQL_ENOMEM;
+    group->channels = channels;
+    group->capacity = capacity;
   }
-}
-
-int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why) {
-  for (uint32_t i = 0; i < cluster->node_count; i++) {
-    for (uint32_t k = 0; k < cluster->per_node; k++) {
-      int error = cluster->nodes[i]->channels[k]->last_error;
-      if (!error || (for_good && !is_final(error))) return 0;
-    }
-  }
-  if (cluster->node_count == 0) return 0;
-  *why = cluster->nodes[0]->channels[0]->connection.why;
-  return cluster->nodes[0]->channels[0]->last_error;
-}
-
-/* ---- choosing ---- */
-
-static cql__channel *less_busy(cql__channel *a, cql__channel *b) {
-  if (!cql__connection_accepts(&a->connection)) return b;
-  if (!cql__connection_accepts(&b->connection)) return a;
-  return a->connection.streams.used <= b->connection.streams.used ? a : b;
-}
-
-cql__channel *cql__cluster_choose(cql__cluster *cluster) {
-  cql__channel *current = cluster->current;
-  uint32_t count = cluster->serving_count;
-  if (current && (current->connection.gathered < CQL__GATHER || count == 1) &&
-      cql__connection_accepts(&current->connection))
-    return current;
-  if (count == 0) return NULL;
-  uint32_t first = cql__rand_below(cluster->rand, count);
-  cql__channel *chosen = cluster->serving[first];
-  if (count > 1) {
-    uint32_t second = first + 1 + cql__rand_below(cluster->rand, count - 1);
-    chosen = less_busy(chosen, cluster->serving[second % count]);
-  }
-  for (uint32_t i = 0; i < count && !cql__connection_accepts(&chosen->connection); i++)
-    chosen = cluster->serving[i];
-  if (!cql__connection_accepts(&chosen->connection)) return NULL;
-  cluster->current = chosen;
-  return chosen;
-}
-
-int cql__cluster_accepts(const cql__cluster *cluster) {
-  for (uint32_t i = 0; i < cluster->serving_count; i++)
-    if (cql__connection_accepts(&cluster->serving[i]->connection)) return 1;
   return 0;
 }
 
-/* ---- what connections tell ---- */
-
-static void leave_serving(cql__channel *channel) {
-  cql__cluster *cluster = channel->node->cluster;
-  if (channel->serving_at != NOT_SERVING) {
-    cql__channel *last = cluster->serving[--cluster->serving_count];
-    cluster->serving[channel->serving_at] = last;
-    last->serving_at = channel->serving_at;
-    channel->serving_at = NOT_SERVING;
-  }
-  if (cluster->current == channel) cluster->current = NULL;
-}
-
-static void end_handshake(cql__channel *channel) {
-  if (channel->handshake) channel->node->cluster->handshakes--;
-  channel->handshake = 0;
-}
-
-void cql__cluster_on_serving(void *owner, cql__connection *connection) {
-  (void)connection;
-  cql__channel *channel = owner;
-  cql__cluster *cluster = channel->node->cluster;
-  end_handshake(channel);
-  channel->failures = 0;
-  channel->last_error = 0;
-  assert(channel->serving_at == NOT_SERVING && cluster->serving_count < cluster->serving_capacity);
-  channel->serving_at = cluster->serving_count;
-  cluster->serving[cluster->serving_count++] = channel;
-  cluster->settings->metrics->connections_opened++;
-  cluster->events->opened(cluster->user, channel->node);
-}
-
-/* An older server: everything goes on with its version, at once. */
-static int lower_version(cql__cluster *cluster, const cql__connection *connection) {
-  int next = connection->lower_to;
+int cql__cluster_lower_version(cql__cluster *cluster, int next) {
   if (cluster->version_pinned || next < cluster->version_min) return 0;
   if (next < cluster->settings->version) cluster->settings->version = next;
   return 1;
 }
 
-void cql__cluster_on_closed(void *owner, cql__connection *connection, int error, const char *why) {
-  cql__channel *channel = owner;
-  cql__node *node = channel->node;
-  cql__cluster *cluster = node->cluster;
-  int served = channel->serving_at != NOT_SERVING || channel->retired;
-  leave_serving(channel);
-  end_handshake(channel);
-  if (cluster->closing || channel->retired) {
-    if (served) cluster->events->closed(cluster->user, node, error, why);
-    return;
-  }
-  if (error == CQL_EVERSION && lower_version(cluster, connection)) {
-    retry_after(channel, 0);
-    return;
-  }
-  if (!served) {
-    open_failed(channel, error, why);
-    return;
-  }
-  channel->failures++;
-  retry_after(channel, backoff(cluster, channel->failures));
-  cluster->settings->metrics->connections_lost++;
-  cluster->events->closed(cluster->user, node, error, why);
-}
-
-/* Those that have closed are needed no more. */
-static void free_retired(cql__node *node) {
-  cql__channel **at = &node->retired;
-  while (*at) {
-    cql__channel *channel = *at;
-    if (channel->connection.state == CQL__CLOSED) {
-      *at = channel->next_retired;
-      channel_free(channel);
-    } else {
-      at = &channel->next_retired;
+int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why) {
+  const cql__channel *first = NULL;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    const cql_node_t *node = cluster->nodes[i];
+    if (node->undecided) return 0;
+    for (uint32_t k = 0; k < node->channel_count; k++) {
+      int error = node->channels[k]->last_error;
+      if (!error || (for_good && !cql__error_is_final(error))) return 0;
+      if (!first) first = node->channels[k];
     }
   }
+  if (!first) return 0;
+  *why = first->connection.why;
+  return first->last_error;
 }
 
-void cql__cluster_on_retiring(void *owner, cql__connection *connection) {
-  (void)connection;
-  cql__channel *channel = owner;
-  cql__node *node = channel->node;
-  cql__channel *successor = channel_new(node);
-  if (!successor) return; /* it retires all the same, and is reopened when it closes */
-  leave_serving(channel);
-  for (uint32_t i = 0; i < node->cluster->per_node; i++)
-    if (node->channels[i] == channel) node->channels[i] = successor;
-  free_retired(node);
-  channel->retired = 1;
-  channel->next_retired = node->retired;
-  node->retired = channel;
-  open_channel(successor);
+/* ---- choosing ---- */
+
+static int suits(const cql__wish *wish, const cql__channel *channel) {
+  if (!cql__connection_accepts(&channel->connection)) return 0;
+  if (wish->node && channel->node != wish->node) return 0;
+  for (uint32_t i = 0; i < wish->tried_count; i++)
+    if (wish->tried[i] == channel->node->id) return 0;
+  return 1;
+}
+
+static cql__channel *less_busy(const cql__wish *wish, cql__channel *a, cql__channel *b) {
+  if (!suits(wish, a)) return b;
+  if (!suits(wish, b)) return a;
+  return a->connection.streams.used <= b->connection.streams.used ? a : b;
+}
+
+/* The better of two; the first that will do where neither does. */
+static cql__channel *choose_of(const cql__cluster *cluster, cql__channel *const *channels,
+                               uint32_t count, const cql__wish *wish) {
+  if (count == 0) return NULL;
+  uint32_t first = cql__rand_below(cluster->rand, count);
+  cql__channel *chosen = channels[first];
+  if (count > 1) {
+    uint32_t second = first + 1 + cql__rand_below(cluster->rand, count - 1);
+    chosen = less_busy(wish, chosen, channels[second % count]);
+  }
+  for (uint32_t i = 0; i < count && !suits(wish, chosen); i++) chosen = channels[i];
+  return suits(wish, chosen) ? chosen : NULL;
+}
+
+/* The turn's requests stay where they gather, if nothing is nearer. */
+static int may_stay(const cql__cluster *cluster, const cql__group *group, const cql__wish *wish) {
+  const cql__channel *current = cluster->current;
+  return current && group == &cluster->groups[current->group] &&
+         (current->connection.gathered < CQL__GATHER || group->count == 1) && suits(wish, current);
+}
+
+cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish) {
+  for (int i = 0; i < CQL__DISTANCES; i++) {
+    const cql__group *group = &cluster->groups[i];
+    if (may_stay(cluster, group, wish)) return cluster->current;
+    cql__channel *chosen = choose_of(cluster, group->channels, group->count, wish);
+    if (!chosen) continue;
+    cluster->current = chosen;
+    return chosen;
+  }
+  return NULL;
+}
+
+int cql__cluster_has_another(const cql__cluster *cluster, const cql__wish *wish) {
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    const cql_node_t *node = cluster->nodes[i];
+    int tried = !node->serving_count || (wish->node && wish->node != node);
+    for (uint32_t k = 0; !tried && k < wish->tried_count; k++) tried = wish->tried[k] == node->id;
+    if (!tried) return 1;
+  }
+  return 0;
+}
+
+int cql__cluster_accepts(const cql__cluster *cluster) {
+  for (int i = 0; i < CQL__DISTANCES; i++) {
+    const cql__group *group = &cluster->groups[i];
+    for (uint32_t k = 0; k < group->count; k++)
+      if (cql__connection_accepts(&group->channels[k]->connection)) return 1;
+  }
+  return 0;
 }
 
 /* ---- all of them ---- */
 
-typedef void (*cql__visit)(cql__channel *channel, int error, const char *why);
-
-static void each_channel(cql__cluster *cluster, cql__visit visit, int error, const char *why) {
-  for (uint32_t i = 0; i < cluster->node_count; i++) {
-    cql__node *node = cluster->nodes[i];
-    for (uint32_t k = 0; k < cluster->per_node; k++) visit(node->channels[k], error, why);
-    for (cql__channel *channel = node->retired; channel; channel = channel->next_retired)
-      visit(channel, error, why);
+static void sweep(cql__cluster *cluster) {
+  cluster->sweep = 0;
+  for (uint32_t i = 0; i < cluster->node_count; i++) cql__node_sweep(cluster->nodes[i]);
+  for (uint32_t i = cluster->gone_count; i-- > 0;) {
+    if (!cql__node_sweep(cluster->gone[i])) continue;
+    cql__node_end(cluster->gone[i]);
+    cluster->gone[i] = cluster->gone[--cluster->gone_count];
   }
 }
 
-static void close_channel(cql__channel *channel, int error, const char *why) {
-  cql__timer_cancel(&channel->retry);
-  cql__connection_close(&channel->connection, error, why);
+void cql__cluster_turn(cql__cluster *cluster) {
+  cluster->current = NULL;
+  if (cluster->sweep) sweep(cluster);
+}
+
+void cql__cluster_each_serving(const cql__cluster *cluster,
+                               void (*visit)(cql__channel *channel, void *user), void *user) {
+  for (int i = 0; i < CQL__DISTANCES; i++)
+    for (uint32_t k = 0; k < cluster->groups[i].count; k++)
+      visit(cluster->groups[i].channels[k], user);
+}
+
+void cql__cluster_each(const cql__cluster *cluster,
+                       void (*visit)(cql__channel *channel, void *user), void *user) {
+  for (uint32_t i = 0; i < cluster->node_count; i++) cql__node_each(cluster->nodes[i], visit, user);
+  for (uint32_t i = 0; i < cluster->gone_count; i++) cql__node_each(cluster->gone[i], visit, user);
+}
+
+typedef struct end {
+  int error;
+  const char *why;
+} end;
+
+static void close_channel(cql__channel *channel, void *user) {
+  const end *e = user;
+  cql__channel_close(channel, e->error, e->why);
 }
 
 void cql__cluster_close(cql__cluster *cluster, int error, const char *why) {
+  end e = {error, why};
   cluster->closing = 1;
-  each_channel(cluster, close_channel, error, why);
+  cql__cluster_each(cluster, close_channel, &e);
 }
 
-static void wake_channel(cql__channel *channel, int error, const char *why) {
-  (void)error;
-  (void)why;
+static void wake_channel(cql__channel *channel, void *user) {
+  (void)user;
   cql__connection_awake(&channel->connection);
 }
 
-void cql__cluster_awake(cql__cluster *cluster) { each_channel(cluster, wake_channel, 0, NULL); }
+void cql__cluster_awake(cql__cluster *cluster) { cql__cluster_each(cluster, wake_channel, NULL); }

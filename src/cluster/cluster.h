@@ -1,86 +1,90 @@
-/* Cluster: the nodes that the contact points name, and the connections to each, which are reopened
- * for ever. It chooses the connection that a request goes to. */
+/* Cluster: the nodes, and which connection a request goes to. */
 #ifndef CQL_CLUSTER_CLUSTER_H
 #define CQL_CLUSTER_CLUSTER_H
 
-#include "connection/connection.h"
-
-typedef struct cql__cluster cql__cluster;
-typedef struct cql__node cql__node;
-
-/* One place for a connection; it is reopened in place. */
-typedef struct cql__channel {
-  cql__connection connection;
-  cql__node *node;
-  cql__timer retry;
-  uint32_t failures;   /* in a row */
-  int last_error;      /* of the last failed opening; 0: none yet, or it served since */
-  uint32_t serving_at; /* its index in cluster->serving; UINT32_MAX: not there */
-  uint8_t retired;     /* replaced: ends with its last request */
-  uint8_t handshake;   /* counted in cluster->handshakes */
-  struct cql__channel *next_retired;
-} cql__channel;
-
-struct cql__node {
-  cql__cluster *cluster;
-  cql__address address;
-  char text[CQL__ADDRESS_TEXT];
-  cql__channel **channels; /* cluster->per_node of them */
-  cql__channel *retired;   /* until they close; freed when the next one retires, or at the end */
-};
+#include "cluster/node.h"
 
 /* What the session is told. */
 typedef struct cql__cluster_events {
-  void (*opened)(void *user, cql__node *node);
-  void (*failed)(void *user, cql__node *node, int error, const char *why);
-  void (*closed)(void *user, cql__node *node, int error, const char *why);
+  void (*opened)(void *user, cql__channel *channel);
+  void (*failed)(void *user, cql__channel *channel, int error, const char *why);
+  void (*closed)(void *user, cql__channel *channel, int error, const char *why);
+  /* CQL_EVENT_NODE_* or CQL_EVENT_DISTANCE. */
+  void (*node)(void *user, int type, cql_node_t *node, const char *message);
 } cql__cluster_events;
+
+/* The channels that serve at one distance, in no order. */
+typedef struct cql__group {
+  cql__channel **channels;
+  uint32_t count, capacity;
+} cql__group;
 
 struct cql__cluster {
   /* set once */
   cql__connection_settings *settings;
+  const cql__connection_events *connection_events;
   const cql__cluster_events *events;
   void *user;
   cql__rand *rand;
-  uint32_t per_node;
+  uint32_t per_node, per_node_remote;
   uint32_t reconnect_min_ms, reconnect_max_ms;
   int version_pinned;
   int version_min;
   /* changes */
-  cql__node **nodes;
-  uint32_t node_count, opened_count;
-  cql__channel **serving; /* channels that serve, in no order */
-  uint32_t serving_count, serving_capacity;
-  cql__channel *current; /* where this turn's requests gather */
+  cql__names names; /* addresses, datacenters, racks: until the end */
+  cql_node_t **nodes;
+  uint32_t node_count, node_ids, slot_count;
+  uint32_t reading;  /* of the topology: counts them */
+  cql_node_t **gone; /* no longer of the cluster, their connections not all closed */
+  uint32_t gone_count;
+  cql__group groups[CQL__DISTANCES];
+  uint32_t serving_count; /* in all of them */
+  cql__channel *current;  /* where this turn's requests gather */
   uint32_t handshakes;
   uint8_t closing;
+  uint8_t sweep; /* something retired may have closed */
 };
+
+/* What a request wants of its connection. */
+typedef struct cql__wish {
+  const cql_node_t *node; /* this one and no other; NULL: any */
+  const uint32_t *tried;  /* the ids of nodes that failed it */
+  uint32_t tried_count;
+} cql__wish;
 
 /* Frees everything at once; no events. */
 void cql__cluster_deinit(cql__cluster *cluster);
-/* Adds a node, unless it is there. CQL_ENOMEM. */
-int cql__cluster_add(cql__cluster *cluster, const cql__address *address);
-/* Opens the connections of nodes that are new. After all have been added: what fails at once must
- * not look as if it had been the only one. */
-void cql__cluster_open(cql__cluster *cluster);
+/* Adds a node that is not connected yet: give it a distance. CQL_ENOMEM. */
+int cql__cluster_add(cql__cluster *cluster, const cql__node_data *data, cql_node_t **out);
+/* It belongs to the cluster no more: its connections end with their last answers. */
+void cql__cluster_remove(cql__cluster *cluster, cql_node_t *node);
+/* The node at this address, NULL: none. */
+cql_node_t *cql__cluster_at(const cql__cluster *cluster, const cql__address *address);
+/* Room for so many connections that serve. CQL_ENOMEM. */
+int cql__cluster_reserve(cql__cluster *cluster, uint32_t slots);
+/* A server speaks no more than version `next`: everything goes on with it. 0: it may not. */
+int cql__cluster_lower_version(cql__cluster *cluster, int next);
 /* Has every connection (there are some) failed when it was last opened, and for a reason that
  * waiting won't mend if `for_good`? Then the first one's error and, in *why until it is opened
  * again, the reason; else 0. */
 int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why);
-/* The connection for the next request; NULL: none accepts. */
-cql__channel *cql__cluster_choose(cql__cluster *cluster);
-/* Would cql__cluster_choose() find one? */
+/* The connection for a request; NULL: none accepts now. */
+cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish);
+/* Is there a connected node that has not failed it? */
+int cql__cluster_has_another(const cql__cluster *cluster, const cql__wish *wish);
+/* Does any connection accept a request? */
 int cql__cluster_accepts(const cql__cluster *cluster);
-/* A turn has ended: the next one may gather elsewhere. */
-static inline void cql__cluster_turn(cql__cluster *cluster) { cluster->current = NULL; }
+/* A turn has ended: the next one may gather elsewhere. What has closed is freed. */
+void cql__cluster_turn(cql__cluster *cluster);
+/* For every connection that serves. */
+void cql__cluster_each_serving(const cql__cluster *cluster,
+                               void (*visit)(cql__channel *channel, void *user), void *user);
+/* For every connection there is. */
+void cql__cluster_each(const cql__cluster *cluster,
+                       void (*visit)(cql__channel *channel, void *user), void *user);
 /* Closes all connections and opens none. */
 void cql__cluster_close(cql__cluster *cluster, int error, const char *why);
 /* The host slept: see cql__connection_awake(). */
 void cql__cluster_awake(cql__cluster *cluster);
-
-/* For the session's table of connection events; `owner` is the channel. */
-void cql__cluster_on_serving(void *owner, cql__connection *connection);
-void cql__cluster_on_closed(void *owner, cql__connection *connection, int error, const char *why);
-void cql__cluster_on_retiring(void *owner, cql__connection *connection);
 
 #endif

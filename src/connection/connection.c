@@ -18,9 +18,11 @@ static void on_second(cql__timer *timer);
 static int on_envelope(void *user, const cql__envelope *envelope);
 static int on_too_big(void *user, const uint8_t *header);
 
-void cql__connection_init(cql__connection *c, cql__connection_settings *settings, void *owner) {
+void cql__connection_init(cql__connection *c, cql__connection_settings *settings,
+                          const cql__connection_events *events, void *owner) {
   memset(c, 0, sizeof *c);
   c->settings = settings;
+  c->events = events;
   c->owner = owner;
   cql__list_init(&c->dirty);
   cql__timer_init(&c->deadline, on_deadline);
@@ -52,6 +54,7 @@ void cql__connection_deinit(cql__connection *c) {
 int cql__connection_open(cql__connection *c, const cql__target *target) {
   assert(c->state == CQL__CLOSED && !c->socket);
   cql__connection_settings *settings = c->settings;
+  c->address = target->address;
   c->version = (uint8_t)settings->version;
   cql__features_init(&c->features, c->version);
   c->own_pending = CQL__OWN_NONE;
@@ -90,7 +93,7 @@ void cql__connection_close(cql__connection *c, int error, const char *why) {
   if (c->socket) c->settings->link->ops->close(c->socket);
   c->socket = NULL;
   c->state = CQL__CLOSED;
-  const cql__connection_events *events = c->settings->events;
+  const cql__connection_events *events = c->events;
   int stream;
   for (void *waiter; (waiter = cql__streams_drain(&c->streams, &stream));)
     events->lost(c->owner, c, waiter, error);
@@ -232,7 +235,7 @@ static void try_use(cql__connection *c) {
 static void used(cql__connection *c) {
   if (c->want_use) return; /* once more: the keyspace has changed meanwhile */
   if (!c->retiring) cql__timer_cancel(&c->deadline);
-  c->settings->events->used(c->owner, c, 0);
+  c->events->used(c->owner, c, 0);
 }
 
 static void heartbeat_answered(cql__connection *c) {
@@ -280,8 +283,11 @@ static int on_own(cql__connection *c, const cql__envelope *envelope) {
   cql__response response;
   int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
   if (response.version != c->version) return cql__handshake_wrong_version(c, &response);
-  if (response.opcode == CQL__EVENT) { /* nobody registered for it */
-    c->settings->metrics->unknown_streams++;
+  if (response.opcode == CQL__EVENT) {
+    if (c->events->event && !error)
+      c->events->event(c->owner, c, &response);
+    else
+      c->settings->metrics->unknown_streams++; /* nobody registered for it */
     return 0;
   }
   if (response.stream != 0) return unknown_stream(c);
@@ -324,9 +330,7 @@ static int on_envelope(void *user, const cql__envelope *envelope) {
   int stream = cql__get_u16(header + 2);
   void *waiter;
   switch (cql__streams_answer(&c->streams, stream, &waiter)) {
-    case CQL__STREAM_LIVE:
-      c->settings->events->answered(c->owner, c, waiter, stream, envelope);
-      break;
+    case CQL__STREAM_LIVE: c->events->answered(c->owner, c, waiter, stream, envelope); break;
     case CQL__STREAM_ORPHAN: break;
     default: return unknown_stream(c);
   }
@@ -346,7 +350,7 @@ static int on_too_big(void *user, const uint8_t *header) {
   }
   void *waiter;
   switch (cql__streams_answer(&c->streams, cql__get_u16(header + 2), &waiter)) {
-    case CQL__STREAM_LIVE: c->settings->events->oversized(c->owner, c, waiter); break;
+    case CQL__STREAM_LIVE: c->events->oversized(c->owner, c, waiter); break;
     case CQL__STREAM_ORPHAN: break;
     default: return unknown_stream(c);
   }
@@ -375,6 +379,23 @@ static void on_deadline(cql__timer *timer) {
   cql__connection_close(c, CQL_ECONNECT, c->why);
 }
 
+static int send_heartbeat(cql__connection *c, uint64_t now) {
+  int error = cql__connection_own(c, CQL__OWN_HEARTBEAT, CQL__OPTIONS, NULL, 0);
+  if (error) return error;
+  c->heartbeat_sent = now;
+  c->forgiven = 0;
+  return 0;
+}
+
+void cql__connection_check(cql__connection *c) {
+  cql__connection_settings *settings = c->settings;
+  uint64_t now = now_of(c);
+  if (c->state != CQL__SERVING || !settings->heartbeat_ms || c->own_pending != CQL__OWN_NONE ||
+      send_heartbeat(c, now))
+    return;
+  cql__timer_set(settings->wheel, &c->heartbeat, now + settings->heartbeat_timeout_ms);
+}
+
 static void on_heartbeat(cql__timer *timer) {
   cql__connection *c = cql__container(timer, cql__connection, heartbeat);
   cql__connection_settings *settings = c->settings;
@@ -392,11 +413,7 @@ static void on_heartbeat(cql__timer *timer) {
   if (due <= now) {
     due = now + settings->heartbeat_timeout_ms;
     /* A USE that is not answered is as good as one, and has a deadline of its own. */
-    if (c->own_pending == CQL__OWN_NONE &&
-        cql__connection_own(c, CQL__OWN_HEARTBEAT, CQL__OPTIONS, NULL, 0) == 0) {
-      c->heartbeat_sent = now;
-      c->forgiven = 0;
-    }
+    if (c->own_pending == CQL__OWN_NONE) send_heartbeat(c, now);
   }
   cql__timer_set(settings->wheel, timer, due);
 }
@@ -444,7 +461,7 @@ void cql__connection_retire(cql__connection *c, const char *why) {
   if (c->retiring || c->state != CQL__SERVING) return;
   c->retiring = why;
   cql__timer_set(c->settings->wheel, &c->deadline, now_of(c) + c->settings->request_timeout_ms);
-  c->settings->events->retiring(c->owner, c);
+  c->events->retiring(c->owner, c);
 }
 
 /* ---- the keyspace ---- */

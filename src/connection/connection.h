@@ -43,7 +43,7 @@ typedef struct cql__connection_events {
   /* The answer was larger than frame_size_max: `envelope` has no body. */
   void (*oversized)(void *owner, cql__connection *connection, void *waiter);
   void (*lost)(void *owner, cql__connection *connection, void *waiter, int error);
-  /* USE was answered, or couldn't be sent: 0 or CQL_E*. */
+  /* USE was answered, or couldn't be sent: 0 or CQL_E*. NULL: it uses no keyspace. */
   void (*used)(void *owner, cql__connection *connection, int error);
   /* It takes nothing new and wants a successor: too many streams timed out, or
    * cql__connection_retire(). */
@@ -52,16 +52,18 @@ typedef struct cql__connection_events {
    * to ask; CQL_ENOMEM. */
   int (*authenticate)(void *owner, cql__connection *connection, const char *mechanism,
                       cql_slice_t challenge);
+  /* An EVENT; NULL: nobody registers for any. */
+  void (*event)(void *owner, cql__connection *connection, const cql__response *response);
 } cql__connection_events;
 
 /* What all connections of a session share. */
 typedef struct cql__connection_settings {
+  void *user; /* the session */
   cql__link *link;
   cql__pool *pool;
   cql__wheel *wheel;
   cql__list *dirty; /* connections with something to flush */
   cql_metrics_t *metrics;
-  const cql__connection_events *events;
   int version; /* to try, or negotiated */
   int lz4;     /* asked for */
   uint32_t compress_min;
@@ -81,10 +83,12 @@ typedef struct cql__connection_settings {
 struct cql__connection {
   /* set once */
   cql__connection_settings *settings;
+  const cql__connection_events *events;
   void *owner;
   /* changes */
-  cql__list dirty;     /* in settings->dirty while it has something to send */
-  cql__socket *socket; /* NULL: closed */
+  cql__list dirty;      /* in settings->dirty while it has something to send */
+  cql__address address; /* where it was opened last */
+  cql__socket *socket;  /* NULL: closed */
   cql__reader reader;
   cql__writer writer;
   cql__streams streams;
@@ -109,7 +113,7 @@ struct cql__connection {
 };
 
 void cql__connection_init(cql__connection *connection, cql__connection_settings *settings,
-                          void *owner);
+                          const cql__connection_events *events, void *owner);
 void cql__connection_deinit(cql__connection *connection);
 /* Starts to open; `serving` or `closed` follows, unless an error is returned (CQL__EPORT among
  * them: another local port may do, at once). `target`: borrowed for the call. */
@@ -149,6 +153,8 @@ static inline int cql__connection_is_using(const cql__connection *connection) {
   return connection->state == CQL__SERVING &&
          (connection->want_use || connection->own_pending == CQL__OWN_USE);
 }
+/* Its node is said to be down: a heartbeat at once. */
+void cql__connection_check(cql__connection *connection);
 /* The host slept: an unanswered heartbeat gets its time anew, once; so does a handshake of which
  * something came in this step. After reading, before deadlines. */
 void cql__connection_awake(cql__connection *connection);

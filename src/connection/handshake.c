@@ -34,7 +34,7 @@ static int serve(cql__connection *c) {
   if (settings->heartbeat_ms)
     cql__timer_set(settings->wheel, &c->heartbeat,
                    cql__link_now(settings->link) + settings->heartbeat_ms);
-  settings->events->serving(c->owner, c);
+  c->events->serving(c->owner, c);
   return 0;
 }
 
@@ -67,7 +67,7 @@ int cql__connection_send_use(cql__connection *c, int own) {
 }
 
 static int use_or_serve(cql__connection *c) {
-  if (!c->settings->keyspace) return serve(c);
+  if (!c->settings->keyspace || !c->events->used) return serve(c);
   c->state = CQL__USE_SENT;
   return cql__connection_send_use(c, CQL__OWN_HANDSHAKE);
 }
@@ -183,7 +183,7 @@ static int authenticate(cql__connection *c, const char *mechanism, cql_slice_t c
   if (++c->auth_rounds > CQL__AUTH_ROUNDS)
     return cql__connection_fail(c, CQL_EAUTH, "the server never stops asking for tokens");
   c->state = CQL__AUTH_SENT;
-  int asked = c->settings->events->authenticate(c->owner, c, mechanism, challenge);
+  int asked = c->events->authenticate(c->owner, c, mechanism, challenge);
   if (asked < 0) return cql__connection_fail(c, asked, "no memory to ask for a token");
   return asked ? 0 : send_default(c);
 }

@@ -187,8 +187,10 @@ static void send_gathered(cql_request_t *request, cql__connection *connection) {
 }
 
 void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
-  cql__channel *channel = cql__list_empty(&engine->pending) ? cql__cluster_choose(&engine->cluster)
-                                                            : NULL; /* first come, first served */
+  const cql__wish wish = {NULL, NULL, 0};
+  cql__channel *channel = cql__list_empty(&engine->pending) /* first come, first served */
+                              ? cql__cluster_choose(&engine->cluster, &wish)
+                              : NULL;
   if (channel)
     send_gathered(request, &channel->connection);
   else
@@ -197,7 +199,8 @@ void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
 
 void cql__attempt_pending(cql__engine *engine) {
   while (!cql__list_empty(&engine->pending)) {
-    cql__channel *channel = cql__cluster_choose(&engine->cluster);
+    const cql__wish wish = {NULL, NULL, 0};
+    cql__channel *channel = cql__cluster_choose(&engine->cluster, &wish);
     if (!channel) return;
     cql_request_t *request = cql__container(engine->pending.next, cql_request_t, link);
     leave_line(request);

@@ -4,16 +4,8 @@
 
 #include "session/session.h"
 
-static uint32_t count_orphans(const cql__cluster *cluster) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < cluster->node_count; i++) {
-    const cql__node *node = cluster->nodes[i];
-    for (uint32_t k = 0; k < cluster->per_node; k++)
-      count += cql__streams_orphans(&node->channels[k]->connection.streams);
-    for (const cql__channel *c = node->retired; c; c = c->next_retired)
-      count += cql__streams_orphans(&c->connection.streams);
-  }
-  return count;
+static void count_orphans(cql__channel *channel, void *user) {
+  *(uint32_t *)user += cql__streams_orphans(&channel->connection.streams);
 }
 
 void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out) {
@@ -22,7 +14,8 @@ void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out) {
   out->events_dropped = session->queue.dropped;
   out->connections = cluster->serving_count;
   out->protocol_version = session->ready_told ? (uint32_t)session->engine.settings.version : 0;
-  out->orphans = count_orphans(cluster);
+  out->orphans = 0;
+  cql__cluster_each(cluster, count_orphans, &out->orphans);
 }
 
 typedef struct text {
@@ -39,7 +32,8 @@ __attribute__((format(printf, 2, 3))) static void say(text *t, const char *forma
   if (length > 0) t->used += (size_t)length;
 }
 
-static void say_channel(text *t, const cql__channel *channel) {
+static void say_channel(cql__channel *channel, void *user) {
+  text *t = user;
   static const char *const names[] = {"closed",         "opening", "options", "startup",
                                       "authenticating", "cluster", "use",     "serving"};
   const cql__connection *c = &channel->connection;
@@ -72,10 +66,9 @@ int cql__session_dump(const cql_session_t *session, char *out, size_t size) {
   say(&t, "  memory: %zu blocks out, %zu bytes of large blocks idle\n", engine->pool->live,
       engine->pool->idle_large);
   for (uint32_t i = 0; i < cluster->node_count; i++) {
-    const cql__node *node = cluster->nodes[i];
+    const cql_node_t *node = cluster->nodes[i];
     say(&t, "  node %s\n", node->text);
-    for (uint32_t k = 0; k < cluster->per_node; k++) say_channel(&t, node->channels[k]);
-    for (const cql__channel *c = node->retired; c; c = c->next_retired) say_channel(&t, c);
+    cql__node_each(node, say_channel, &t);
   }
   return (int)t.used;
 }

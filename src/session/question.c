@@ -3,25 +3,39 @@
 #include "base/mem.h"
 #include "session/session.h"
 
+/* What it is about is whose it is: when that goes, the question goes. */
 typedef struct cql__question {
   cql__list link;
   cql__timer timer;
   cql_session_t *session;
-  cql__connection *connection;
+  cql__connection *connection; /* CQL_ASK_AUTHENTICATE */
+  cql_node_t *node;            /* CQL_ASK_DISTANCE; referenced */
+  int type;
   uint32_t tag;
 } cql__question;
 
 static void drop(cql__question *question) {
   cql__list_remove(&question->link);
   cql__timer_cancel(&question->timer);
+  cql_node_unref(question->node);
   cql__free(question);
 }
 
-static void on_timeout(cql__timer *timer) {
-  cql__question *question = cql__container(timer, cql__question, timer);
-  cql__connection *connection = question->connection;
+/* Ends it with the answer, or (length CQL_NULL) the native default. It is gone before anything is
+ * done: what is done may end its connection, and thereby its questions. */
+static void end(cql__question *question, cql_slice_t answer) {
+  cql__question copy = *question;
+  if (copy.node) cql_node_ref(copy.node);
   drop(question);
-  cql__connection_token(connection, NULL, CQL_NULL);
+  if (copy.type == CQL_ASK_DISTANCE)
+    cql__session_decide(copy.session, copy.node, answer);
+  else
+    cql__connection_token(copy.connection, answer.data, answer.length);
+  cql_node_unref(copy.node);
+}
+
+static void on_timeout(cql__timer *timer) {
+  end(cql__container(timer, cql__question, timer), (cql_slice_t){NULL, CQL_NULL});
 }
 
 static cql__question *find(cql_session_t *session, uint32_t tag) {
@@ -32,24 +46,45 @@ static cql__question *find(cql_session_t *session, uint32_t tag) {
   return NULL;
 }
 
-int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
-                               cql_slice_t challenge) {
-  const cql__channel *channel = owner;
-  cql_session_t *session = channel->node->cluster->user;
-  if (!session->config->ask_authenticate) return 0;
-  cql__question *question = cql__zalloc(sizeof *question);
+static int ask(cql_session_t *session, const cql__question *about, cql_event_t *event) {
+  cql__question *question = cql__malloc(sizeof *question);
   if (!question) return CQL_ENOMEM;
+  *question = *about;
   question->session = session;
-  question->connection = connection;
   question->tag = ++session->next_question;
+  if (question->node) cql_node_ref(question->node);
   cql__timer_init(&question->timer, on_timeout);
   cql__list_append(&session->questions, &question->link);
-  cql_event_t event = {CQL_ASK_AUTHENTICATE, 0, channel->node->text, mechanism, challenge};
-  if (cql__queue_put(&session->queue, CQL_QUESTION, question->tag, &event)) {
+  event->type = question->type;
+  if (cql__queue_put(&session->queue, CQL_QUESTION, question->tag, event)) {
     drop(question);
     return CQL_ENOMEM;
   }
   return 1;
+}
+
+int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
+                               cql_slice_t challenge) {
+  cql_session_t *session = connection->settings->user;
+  (void)owner;
+  if (!session->config->ask_authenticate) return 0;
+  cql__question question = {.type = CQL_ASK_AUTHENTICATE, .connection = connection};
+  cql_event_t event = cql__event_none;
+  char address[CQL__ADDRESS_TEXT];
+  cql__address_to_text(&connection->address, address);
+  event.address = address;
+  event.message = mechanism;
+  event.data = challenge;
+  return ask(session, &question, &event);
+}
+
+int cql__question_distance(cql_session_t *session, cql_node_t *node) {
+  if (!session->config->ask_distance) return 0;
+  cql__question question = {.type = CQL_ASK_DISTANCE, .node = node};
+  cql_event_t event = cql__event_none;
+  event.address = node->text;
+  event.node = node;
+  return ask(session, &question, &event);
 }
 
 void cql__question_delivered(cql_session_t *session, uint32_t tag) {
@@ -63,9 +98,10 @@ void cql__question_delivered(cql_session_t *session, uint32_t tag) {
 int cql__session_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length) {
   cql__question *question = find(session, tag);
   if (!question || length < CQL_NULL || (length > 0 && !data)) return CQL_EINVAL;
-  cql__connection *connection = question->connection;
-  drop(question);
-  cql__connection_token(connection, data, length);
+  cql_slice_t answer = {data, length};
+  if (question->type == CQL_ASK_DISTANCE && length >= 0 && cql__distance_of(answer) < 0)
+    return CQL_EINVAL;
+  end(question, answer);
   return 0;
 }
 

@@ -14,7 +14,9 @@ void cql__queue_init(cql__queue *queue) {
 static void drop_first(cql__list *list) {
   cql__notice *notice = cql__container(list->next, cql__notice, link);
   cql__list_remove(&notice->link);
-  if (!notice->owned) cql__free(notice);
+  if (notice->owned) return;
+  cql_node_unref(notice->event.node);
+  cql__free(notice);
 }
 
 void cql__queue_forget(cql__queue *queue) {
@@ -33,6 +35,7 @@ static void drop_oldest_event(cql__queue *queue) {
     cql__notice *notice = cql__container(at, cql__notice, link);
     if (notice->kind != CQL_EVENT || notice->owned) continue;
     cql__list_remove(at);
+    cql_node_unref(notice->event.node);
     cql__free(notice);
     queue->count--;
     queue->dropped++;
@@ -46,11 +49,46 @@ static char *put_text(char *at, const char *text) {
   return at + size;
 }
 
+enum { SLICES = 6 };
+
+/* Those of an event: what they point to is copied. */
+static void list_slices(cql_event_t *event, cql_slice_t *out[SLICES]) {
+  out[0] = &event->data;
+  out[1] = &event->schema.change;
+  out[2] = &event->schema.target;
+  out[3] = &event->schema.keyspace;
+  out[4] = &event->schema.name;
+  out[5] = &event->schema.arguments;
+}
+
+static size_t size_of(const cql_slice_t *slice) {
+  return slice->length > 0 ? (size_t)slice->length : 0;
+}
+
+static void move_slice(cql_slice_t *slice, char **at) {
+  size_t size = size_of(slice);
+  if (size) memcpy(*at, slice->data, size);
+  slice->data = size ? (const uint8_t *)*at : NULL;
+  *at += size;
+}
+
+const cql_event_t cql__event_none = {
+    .address = "",
+    .message = "",
+    .data = {NULL, CQL_NULL},
+    .shard = -1,
+    .schema = {
+        {NULL, CQL_NULL}, {NULL, CQL_NULL}, {NULL, CQL_NULL}, {NULL, CQL_NULL}, {NULL, CQL_NULL}}};
+
 int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t *event) {
   const char *address = event->address ? event->address : "";
   const char *message = event->message ? event->message : "";
-  size_t data = event->data.length > 0 ? (size_t)event->data.length : 0;
-  cql__notice *notice = cql__malloc(sizeof *notice + strlen(address) + strlen(message) + 2 + data);
+  cql_event_t copy = *event;
+  cql_slice_t *slices[SLICES];
+  size_t size = sizeof(cql__notice) + strlen(address) + strlen(message) + 2;
+  list_slices(&copy, slices);
+  for (int i = 0; i < SLICES; i++) size += size_of(slices[i]);
+  cql__notice *notice = cql__malloc(size);
   if (!notice) {
     queue->dropped++;
     return CQL_ENOMEM;
@@ -59,13 +97,13 @@ int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t 
   notice->kind = kind;
   notice->tag = tag;
   notice->owned = 0;
-  notice->event = *event;
-  notice->event.address = text;
+  copy.address = text;
   text = put_text(text, address);
-  notice->event.message = text;
+  copy.message = text;
   text = put_text(text, message);
-  notice->event.data.data = data ? (const uint8_t *)text : NULL;
-  if (data) memcpy(text, event->data.data, data);
+  for (int i = 0; i < SLICES; i++) move_slice(slices[i], &text);
+  if (copy.node) cql_node_ref(copy.node);
+  notice->event = copy;
   if (queue->count >= CQL__EVENTS_MAX) drop_oldest_event(queue);
   cql__list_append(&queue->waiting, &notice->link);
   queue->count++;

@@ -22,8 +22,10 @@ typedef struct cql__queue {
 
 void cql__queue_init(cql__queue *queue);
 void cql__queue_deinit(cql__queue *queue);
-/* Texts may be NULL; copied. The oldest event goes where too many wait; a notice for which there is
- * no memory is counted as dropped. 0, CQL_ENOMEM. */
+/* An event of which nothing is said yet. */
+extern const cql_event_t cql__event_none;
+/* Texts may be NULL; copied, the node referenced. The oldest event goes where too many wait; a
+ * notice for which there is no memory is counted as dropped. 0, CQL_ENOMEM. */
 int cql__queue_put(cql__queue *queue, int kind, uint32_t tag, const cql_event_t *event);
 /* Puts an event that its caller owns, until it has been handed out and forgotten. */
 void cql__queue_put_owned(cql__queue *queue, cql__notice *notice, const cql_event_t *event);

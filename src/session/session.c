@@ -11,23 +11,39 @@
 #include "base/plant.h"
 #include "wire/proto.h"
 
-/* After the last connection has gone, and while none serves: names are looked up again. */
-enum { RESOLVE_FIRST_MS = 1000, RESOLVE_AGAIN_MS = 5000 };
-/* Look-ups are told apart by round and by contact point. */
-enum { ROUND = 1 << 16 };
+/* After the last connection has gone names are looked up again. */
+enum { RESOLVE_FIRST_MS = 1000 };
 
 /* ---- events ---- */
 
 void cql__session_tell(cql_session_t *session, int type, int status, const char *address,
                        const char *message) {
-  cql_event_t event = {type, status, address, message, {NULL, CQL_NULL}};
+  cql_event_t event = cql__event_none;
+  event.type = type;
+  event.status = status;
+  event.address = address;
+  event.message = message;
+  cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
+}
+
+void cql__session_tell_node(cql_session_t *session, int type, cql_node_t *node,
+                            const char *message) {
+  cql_event_t event = cql__event_none;
+  event.type = type;
+  event.address = node->text;
+  event.message = message;
+  event.node = node;
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
 }
 
 /* For what comes once: it must arrive, whatever else is lost. */
 static void tell_once(cql_session_t *session, cql__notice *notice, int type, int status,
                       const char *address, const char *message) {
-  cql_event_t event = {type, status, address, message, {NULL, CQL_NULL}};
+  cql_event_t event = cql__event_none;
+  event.type = type;
+  event.status = status;
+  event.address = address;
+  event.message = message;
   cql__queue_put_owned(&session->queue, notice, &event);
 }
 
@@ -40,67 +56,138 @@ static void give_up(cql_session_t *session, int error, const char *why) {
   session->failed = 1;
   session->engine.closing = 1;
   snprintf(session->failed_why, sizeof session->failed_why, "%s", why);
+  cql__control_close(&session->control, error, why);
   cql__cluster_close(&session->engine.cluster, error, why);
   cql__engine_abandon_all(&session->engine, error);
   tell_once(session, &session->failed_notice, CQL_EVENT_FAILED, error, "", session->failed_why);
 }
 
-static void on_opened(void *user, cql__node *node) {
+static void tell_channel(cql_session_t *session, int type, const cql__channel *channel, int error,
+                         const char *why) {
+  cql_event_t event = cql__event_none;
+  event.type = type;
+  event.status = error;
+  event.address = channel->node->text;
+  event.message = why;
+  event.node = channel->node;
+  cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
+}
+
+static void on_opened(void *user, cql__channel *channel) {
   cql_session_t *session = user;
-  cql__session_tell(session, CQL_EVENT_CONNECTION_OPENED, 0, node->text, "");
+  tell_channel(session, CQL_EVENT_CONNECTION_OPENED, channel, 0, "");
   if (!session->ready_told)
-    tell_once(session, &session->ready_notice, CQL_EVENT_READY, 0, node->text, "");
+    tell_once(session, &session->ready_notice, CQL_EVENT_READY, 0, channel->node->text, "");
   session->ready_told = 1;
 }
 
 /* Can it still become ready? Not if every contact point refuses for good; or, where the first
  * failure is to be the last, if every one has failed. */
-static void check_hope(cql_session_t *session) {
+void cql__session_check_hope(cql_session_t *session) {
   int retry = (int)session->config->connect_retry;
   const cql__cluster *cluster = &session->engine.cluster;
+  const cql__control *control = &session->control;
   if (session->names_pending || (retry && session->names_failed)) return;
   const char *why = "no contact point has an address";
-  int error = cql__cluster_failed(cluster, retry, &why);
-  if (!error && cluster->node_count == 0) error = CQL_ERESOLVE;
+  int error = cluster->node_count ? cql__cluster_failed(cluster, retry, &why)
+                                  : cql__control_failed(control, retry, &why);
+  if (!error && cluster->node_count + control->contact_count == 0) error = CQL_ERESOLVE;
   if (error) give_up(session, error, *why ? why : cql__error_text(error));
 }
 
-static void on_failed(void *user, cql__node *node, int error, const char *why) {
+static void on_failed(void *user, cql__channel *channel, int error, const char *why) {
   cql_session_t *session = user;
-  cql__session_tell(session, CQL_EVENT_CONNECTION_FAILED, error, node->text, why);
-  check_hope(session);
+  tell_channel(session, CQL_EVENT_CONNECTION_FAILED, channel, error, why);
+  cql__session_check_hope(session);
 }
 
-static void resolve_in(cql_session_t *session, uint64_t delay_ms) {
-  uint64_t now = cql__link_now(session->engine.link);
-  cql__timer_set(&session->engine.wheel, &session->resolving, now + delay_ms);
+static void look_up_names(cql_session_t *session) {
+  if (!session->engine.closing && session->names_pending == 0)
+    cql__contacts_resolve_in(session, RESOLVE_FIRST_MS);
 }
 
-static void on_closed(void *user, cql__node *node, int error, const char *why) {
+static void on_closed(void *user, cql__channel *channel, int error, const char *why) {
   cql_session_t *session = user;
-  cql__session_tell(session, CQL_EVENT_CONNECTION_CLOSED, error, node->text, why);
-  if (session->engine.cluster.serving_count == 0 && !session->engine.closing &&
-      session->names_pending == 0)
-    resolve_in(session, RESOLVE_FIRST_MS);
+  tell_channel(session, CQL_EVENT_CONNECTION_CLOSED, channel, error, why);
+  if (session->engine.cluster.serving_count == 0) look_up_names(session);
 }
 
-static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed};
+static void on_node(void *user, int type, cql_node_t *node, const char *message) {
+  cql_session_t *session = user;
+  if (!session->engine.closing) cql__session_tell_node(session, type, node, message);
+}
+
+static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed, on_node};
+
+/* ---- what the control connection tells ---- */
+
+static void on_control(void *user, int type, const cql__address *address, int error,
+                       const char *why) {
+  cql_session_t *session = user;
+  char text[CQL__ADDRESS_TEXT];
+  cql__address_to_text(address, text);
+  cql__session_tell(session, type, error, text, why);
+  if (type == CQL_EVENT_CONTROL_FAILED) cql__session_check_hope(session);
+}
+
+static void on_exhausted(void *user) {
+  cql_session_t *session = user;
+  if (session->engine.cluster.serving_count == 0) look_up_names(session);
+}
+
+static void on_blind(void *user, const cql__address *address, const char *why) {
+  cql_session_t *session = user;
+  char text[CQL__ADDRESS_TEXT];
+  cql__address_to_text(address, text);
+  cql__session_tell(session, CQL_EVENT_WARNING, 0, text, why);
+  cql__contacts_blind(session, address);
+}
+
+static void on_appeared(void *user, cql_node_t *node) { cql__session_ask_distance(user, node); }
+
+static void on_database(void *user, const cql__event *told) {
+  cql_session_t *session = user;
+  char address[CQL__ADDRESS_TEXT] = "", message[64];
+  cql_event_t event = cql__event_none;
+  snprintf(message, sizeof message, "%.*s", told->change.length > 0 ? told->change.length : 0,
+           (const char *)told->change.data);
+  event.address = address;
+  event.message = message;
+  if (cql__slice_is(told->type, "SCHEMA_CHANGE")) {
+    event.type = CQL_EVENT_SCHEMA_CHANGE;
+    event.schema = told->schema;
+  } else if (told->address.length == 4 || told->address.length == 16) {
+    int status = cql__slice_is(told->type, "STATUS_CHANGE");
+    cql__address from = {.length = (uint8_t)told->address.length, .port = (uint16_t)told->port};
+    memcpy(from.bytes, told->address.data, from.length);
+    cql__address_to_text(&from, address);
+    event.type = status ? CQL_EVENT_STATUS_CHANGE : CQL_EVENT_TOPOLOGY_CHANGE;
+    event.node = cql__cluster_at(&session->engine.cluster, &from);
+  } else {
+    return; /* of a type that nobody registered for */
+  }
+  cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
+}
+
+static const cql__control_events control_events = {on_control, on_exhausted, on_blind, on_appeared,
+                                                   on_database};
+
+/* ---- what connections tell ---- */
 
 static void on_connection_closed(void *owner, cql__connection *connection, int error,
                                  const char *why) {
-  const cql__channel *channel = owner;
-  cql__questions_drop(channel->node->cluster->user, connection);
-  cql__cluster_on_closed(owner, connection, error, why);
+  cql__questions_drop(connection->settings->user, connection);
+  cql__channel_on_closed(owner, connection, error, why);
 }
 
 static const cql__connection_events connection_events = {
-    .serving = cql__cluster_on_serving,
+    .serving = cql__channel_on_serving,
     .closed = on_connection_closed,
     .answered = cql__attempt_on_answered,
     .oversized = cql__attempt_on_oversized,
     .lost = cql__attempt_on_lost,
     .used = cql__use_on_used,
-    .retiring = cql__cluster_on_retiring,
+    .retiring = cql__channel_on_retiring,
     .authenticate = cql__question_authenticate,
 };
 
@@ -111,133 +198,9 @@ static void on_socket_failed(void *user, int error, const char *why) {
   cql__connection_close(user, error, why);
 }
 
-/* ---- contact points ---- */
-
-/* The contact point at *at and its length; 0: no more. */
-static size_t next_contact(const char **at) {
-  *at += strspn(*at, ", \t");
-  return strcspn(*at, ", \t");
-}
-
-static const char *contact_points(const cql_session_t *session) {
-  const char *text = session->config->contact_points;
-  return text && *text ? text : "127.0.0.1";
-}
-
-static void name_failed(cql_session_t *session, uint32_t index, int error, const char *why) {
-  const char *at = contact_points(session);
-  size_t length = next_contact(&at);
-  while (index-- > 0) {
-    at += length;
-    length = next_contact(&at);
-  }
-  char text[320];
-  snprintf(text, sizeof text, "contact point %.*s: %s", (int)length, at, why);
-  session->names_failed++;
-  cql__session_tell(session, CQL_EVENT_WARNING, error, "", text);
-}
-
-static void on_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
-                        uint32_t count) {
-  cql_session_t *session = user;
-  uint32_t index = ticket - session->resolve_ticket;
-  if (index >= ROUND || session->engine.closing) return; /* of a round that is over */
-  if (session->names_pending) session->names_pending--;
-  for (uint32_t i = 0; i < count; i++)
-    if (cql__cluster_add(&session->engine.cluster, &addresses[i])) error = CQL_ENOMEM;
-  if (error) name_failed(session, index, error, cql__error_text(error));
-  cql__cluster_open(&session->engine.cluster);
-  if (session->names_pending == 0) resolve_in(session, RESOLVE_AGAIN_MS);
-  check_hope(session);
-}
-
-const cql__link_events cql__session_link_events = {
-    on_socket_opened, on_socket_readable, on_socket_writable, on_socket_failed, on_resolved};
-
-/* One of "host", "host:port", "[v6]", "[v6]:port", "v6". */
-static int split_port(const char *text, size_t *length, uint16_t *port) {
-  const char *colon = NULL;
-  size_t colons = 0;
-  for (size_t i = 0; i < *length; i++) {
-    if (text[i] != ':') continue;
-    colon = text + i;
-    colons++;
-  }
-  const char *bracket = memchr(text, ']', *length);
-  if (!colon || (bracket ? colon < bracket : colons > 1)) return 0;
-  char digits[8], *end;
-  size_t size = (size_t)(text + *length - colon - 1);
-  if (size == 0 || size >= sizeof digits) return CQL_EOPTION;
-  memcpy(digits, colon + 1, size);
-  digits[size] = 0;
-  long number = strtol(digits, &end, 10);
-  if (*end || number < 1 || number > 65535) return CQL_EOPTION;
-  *port = (uint16_t)number;
-  *length = (size_t)(colon - text);
-  return 0;
-}
-
-static int bad_contact(cql_session_t *session, const char *text, size_t length) {
-  snprintf(session->config->error, sizeof session->config->error,
-           "contact_points: \"%.*s\" is neither an address nor a name, with a port or without",
-           length < 100 ? (int)length : 100, text);
-  return CQL_EOPTION;
-}
-
-/* A name is looked up; an address is added, unless only names are wanted. */
-static int add_contact(cql_session_t *session, uint32_t index, const char *text, size_t length,
-                       int names_only) {
-  uint16_t port = (uint16_t)session->config->port;
-  size_t whole = length;
-  char name[256];
-  cql__address address;
-  if (split_port(text, &length, &port) || length == 0 || length >= sizeof name)
-    return bad_contact(session, text, whole);
-  if (cql__address_from_text(text, length, port, &address) == 0)
-    return names_only ? 0 : cql__cluster_add(&session->engine.cluster, &address);
-  memcpy(name, text, length);
-  name[length] = 0;
-  cql__link *link = session->engine.link;
-  int error = link->ops->resolve(link, name, port, session, session->resolve_ticket + index);
-  if (error)
-    name_failed(session, index, error, cql__error_text(error));
-  else
-    session->names_pending++;
-  return 0;
-}
-
-static int add_contacts(cql_session_t *session, int names_only) {
-  const char *at = contact_points(session);
-  session->resolve_ticket += ROUND;
-  session->names_pending = session->names_failed = 0;
-  uint32_t index = 0;
-  for (size_t length; index < ROUND && (length = next_contact(&at)) > 0; at += length) {
-    int error = add_contact(session, index++, at, length, names_only);
-    if (error) return error;
-  }
-  if (session->names_pending)
-    resolve_in(session, (uint64_t)session->config->resolve_timeout_ms);
-  else if (session->names_failed)
-    resolve_in(session, RESOLVE_AGAIN_MS);
-  return 0;
-}
-
-/* Look-ups take too long, or all connections are gone: names may mean something else by now. */
-static void on_resolving(cql__timer *timer) {
-  cql_session_t *session = cql__container(timer, cql_session_t, resolving);
-  if (session->engine.closing) return;
-  if (session->names_pending) {
-    session->names_failed += session->names_pending;
-    session->names_pending = 0;
-    session->resolve_ticket += ROUND; /* answers that come now are of no use */
-    cql__session_tell(session, CQL_EVENT_WARNING, CQL_ERESOLVE, "",
-                      "contact points were not resolved within resolve_timeout_ms");
-    check_hope(session);
-  }
-  if (session->engine.closing || session->engine.cluster.serving_count) return;
-  add_contacts(session, 1);
-  if (!cql__timer_is_set(timer)) resolve_in(session, RESOLVE_AGAIN_MS);
-}
+const cql__link_events cql__session_link_events = {on_socket_opened, on_socket_readable,
+                                                   on_socket_writable, on_socket_failed,
+                                                   cql__contacts_resolved};
 
 /* ---- new, free ---- */
 
@@ -256,12 +219,12 @@ static void copy_settings(cql_session_t *session) {
   cql__engine *engine = &session->engine;
   const cql_config_t *config = session->config;
   cql__connection_settings *settings = &engine->settings;
+  settings->user = session;
   settings->link = engine->link;
   settings->pool = engine->pool;
   settings->wheel = &engine->wheel;
   settings->dirty = &engine->dirty;
   settings->metrics = &engine->metrics;
-  settings->events = &connection_events;
   settings->version = config->protocol_version ? (int)config->protocol_version : CQL__VERSION_MAX;
   settings->lz4 = (int)config->compression;
   settings->compress_min = (uint32_t)config->compression_min;
@@ -314,7 +277,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   engine->warn = on_warning;
   engine->user = session;
   cql__timer_init(&session->drain, on_drained);
-  cql__timer_init(&session->resolving, on_resolving);
+  cql__timer_init(&session->resolving, cql__contacts_on_timer);
   session->next_due = UINT64_MAX;
   int error = CQL_ENOMEM;
   if (engine->pool && session->config) {
@@ -329,11 +292,16 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->events = &cluster_events;
   cluster->user = session;
   cluster->rand = &engine->rand;
+  cluster->connection_events = &connection_events;
   cluster->per_node = (uint32_t)config->connections_per_node;
+  cluster->per_node_remote = (uint32_t)config->connections_remote;
   cluster->reconnect_min_ms = (uint32_t)config->reconnect_min_ms;
   cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;
   cluster->version_pinned = config->protocol_version != 0;
   cluster->version_min = (int)config->protocol_version_min;
+  session->control.query_timeout_ms = CQL__CONTROL_TIMEOUT_MS;
+  session->control.debounce_ms = CQL__DEBOUNCE_MS;
+  cql__control_init(&session->control, cluster, &control_events, cql__question_authenticate);
   if (error) {
     cql__session_free(session);
     return error;
@@ -343,12 +311,14 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
 }
 
 int cql__session_start(cql_session_t *session) {
-  int error = add_contacts(session, 0);
+  int error = cql__contacts_add(session, 0);
   if (error) return error;
-  if (session->engine.cluster.node_count + session->names_pending + session->names_failed == 0)
-    return bad_contact(session, "", 0);
-  cql__cluster_open(&session->engine.cluster);
-  check_hope(session);
+  if (session->engine.cluster.node_count + session->control.contact_count + session->names_pending +
+          session->names_failed ==
+      0)
+    return cql__contacts_bad(session, "", 0);
+  cql__contacts_open(session);
+  cql__session_check_hope(session);
   session->next_due = cql__wheel_next(&session->engine.wheel);
   return 0;
 }
@@ -357,6 +327,7 @@ void cql__session_free(cql_session_t *session) {
   cql__engine *engine = &session->engine;
   engine->closing = 1;
   cql__questions_drop(session, NULL);
+  cql__control_deinit(&session->control);
   cql__cluster_deinit(&engine->cluster);
   cql__engine_free_requests(engine);
   cql__shapes_deinit(&engine->shapes);
@@ -393,6 +364,7 @@ static void end(cql_session_t *session) {
   session->ended = 1;
   cql__timer_cancel(&session->drain);
   cql__engine_abandon_all(&session->engine, CQL_ECLOSED);
+  cql__control_close(&session->control, CQL_ECLOSED, "the session was closed");
   cql__cluster_close(&session->engine.cluster, CQL_ECLOSED, "the session was closed");
 }
 
@@ -403,11 +375,16 @@ static int may_expire(cql_session_t *session, int more_to_read) {
   return 1;
 }
 
+static void awake(cql_session_t *session) {
+  cql__cluster_awake(&session->engine.cluster);
+  cql__connection_awake(&session->control.connection);
+}
+
 void cql__session_after(cql_session_t *session, int more_to_read) {
   cql__engine *engine = &session->engine;
   uint64_t now = cql__link_now(engine->link);
   if (session->next_due != UINT64_MAX && now > session->next_due + CQL__OVERSLEPT_MS)
-    cql__cluster_awake(&engine->cluster);
+    awake(session);
   if (may_expire(session, more_to_read)) cql__wheel_turn(&engine->wheel, now);
   if (!cql__list_empty(&engine->pending)) cql__attempt_pending(engine);
   cql__engine_flush(engine);

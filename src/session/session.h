@@ -2,6 +2,7 @@
 #ifndef CQL_SESSION_SESSION_H
 #define CQL_SESSION_SESSION_H
 
+#include "cluster/control.h"
 #include "execute/request.h"
 #include "session/config.h"
 #include "session/queue.h"
@@ -25,6 +26,7 @@ typedef struct cql__host_ops {
 struct cql_session_s {
   cql__engine engine;
   cql_config_t *config;
+  cql__control control; /* idle where the contact points are all the nodes */
   cql__queue queue;
   cql__timer drain;        /* close() gives up waiting */
   cql__timer resolving;    /* names take too long, or are to be tried again */
@@ -44,7 +46,8 @@ struct cql_session_s {
   char *use_keyspace;
   int use_error;
   cql_request_t *use_request;
-  cql__list questions; /* cql__question, asked and not answered; see question.c */
+  uint8_t several_told; /* the warning about datacenters */
+  cql__list questions;  /* cql__question, asked and not answered; see question.c */
   uint32_t next_question;
   const cql__host_ops *host; /* of engine.link */
   /* api/'s */
@@ -83,6 +86,8 @@ void cql__use_on_used(void *owner, cql__connection *connection, int error);
 /* question.c: a connection asks for a token. 1; 0: the host answers no questions; CQL_ENOMEM. */
 int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
                                cql_slice_t challenge);
+/* How near the node is. Likewise. */
+int cql__question_distance(cql_session_t *session, cql_node_t *node);
 /* Its deadline begins: it has been delivered. */
 void cql__question_delivered(cql_session_t *session, uint32_t tag);
 /* Those of a connection that closed, or (NULL) all. */
@@ -90,6 +95,32 @@ void cql__questions_drop(cql_session_t *session, const cql__connection *connecti
 /* An event for the host. */
 void cql__session_tell(cql_session_t *session, int type, int status, const char *address,
                        const char *message);
+void cql__session_tell_node(cql_session_t *session, int type, cql_node_t *node,
+                            const char *message);
+
+/* distance.c: CQL_DISTANCE_* of a name; negative: it is none. */
+int cql__distance_of(cql_slice_t name);
+/* The node has the distance that the answer names, or (length CQL_NULL) the configuration's. */
+void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t answer);
+/* Whoever is to be asked is asked. */
+void cql__session_ask_distance(cql_session_t *session, cql_node_t *node);
+void cql__session_refresh_distances(cql_session_t *session);
+
+/* contacts.c: adds the contact points, or (names_only) looks up their names once more. */
+int cql__contacts_add(cql_session_t *session, int names_only);
+void cql__contacts_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
+                            uint32_t count);
+/* Names are looked up again after so long. */
+void cql__contacts_resolve_in(cql_session_t *session, uint64_t delay_ms);
+void cql__contacts_on_timer(cql__timer *timer);
+/* Opens what was added. */
+void cql__contacts_open(cql_session_t *session);
+/* The node at this address can't say who is in the cluster: it is all we know. */
+void cql__contacts_blind(cql_session_t *session, const cql__address *address);
+/* CQL_EOPTION, with the reason. */
+int cql__contacts_bad(cql_session_t *session, const char *text, size_t length);
+/* session.c: can it still become ready? If not, it gives up. */
+void cql__session_check_hope(cql_session_t *session);
 
 /* What the link tells; its `user` is the connection, or the session for names. */
 extern const cql__link_events cql__session_link_events;

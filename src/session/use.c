@@ -41,11 +41,19 @@ static void finish(cql_session_t *session) {
   cql__list_append(&session->engine.done, &request->link);
 }
 
+static void count_using(cql__channel *channel, void *user) {
+  *(int *)user += cql__connection_is_using(&channel->connection);
+}
+
 static int is_under_way(const cql_session_t *session) {
-  const cql__cluster *cluster = &session->engine.cluster;
-  for (uint32_t i = 0; i < cluster->serving_count; i++)
-    if (cql__connection_is_using(&cluster->serving[i]->connection)) return 1;
-  return 0;
+  int count = 0;
+  cql__cluster_each_serving(&session->engine.cluster, count_using, &count);
+  return count > 0;
+}
+
+static void use(cql__channel *channel, void *user) {
+  (void)user;
+  cql__connection_use(&channel->connection);
 }
 
 int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
@@ -60,8 +68,7 @@ int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
   cql__free(engine->settings.keyspace);
   engine->settings.keyspace = name;
   engine->settings.keyspace_serial++;
-  for (uint32_t i = 0; i < engine->cluster.serving_count; i++)
-    cql__connection_use(&engine->cluster.serving[i]->connection);
+  cql__cluster_each_serving(&engine->cluster, use, NULL);
   if (is_under_way(session)) {
     session->use_request = request;
     return 1;
@@ -71,9 +78,8 @@ int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
 }
 
 void cql__use_on_used(void *owner, cql__connection *connection, int error) {
-  (void)connection;
   const cql__channel *channel = owner;
-  cql_session_t *session = channel->node->cluster->user;
+  cql_session_t *session = connection->settings->user;
   if (error)
     cql__session_tell(session, CQL_EVENT_WARNING, error, channel->node->text,
                       "this connection could not change to the keyspace");

@@ -21,12 +21,15 @@ unit.cdef("config", [[
     int64_t heartbeat_ms, heartbeat_timeout_ms;
     int64_t reconnect_min_ms, reconnect_max_ms;
     int64_t connect_retry;
-    int64_t connections_per_node;
+    char *local_datacenter, *local_rack;
+    int64_t datacenter_failover;
+    int64_t discover;
+    int64_t connections_per_node, connections_remote;
     int64_t requests_max, streams_max, frame_size_max;
     int64_t server_timestamps;
     int64_t throw_on_overload;
     int64_t shard_aware, shard_aware_port, tablets, lwt_mark, metadata_id, rate_limit_error;
-    int64_t ask_authenticate;
+    int64_t ask_authenticate, ask_distance;
     char *application_name, *application_version, *client_id;
     int64_t tls, tls_verify, tls_min_version;
     char *tls_ca, *tls_cert, *tls_key, *tls_key_password, *tls_name, *tls_sni;

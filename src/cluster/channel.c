@@ -1,0 +1,226 @@
+#include "cluster/channel.h"
+
+#include <assert.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "cluster/cluster.h"
+
+#define NOT_SERVING UINT32_MAX
+
+static void on_retry(cql__timer *timer) {
+  cql__channel_open(cql__container(timer, cql__channel, retry));
+}
+
+cql__channel *cql__channel_new(cql_node_t *node, uint32_t slot) {
+  cql__cluster *cluster = node->cluster;
+  cql__channel *channel = cql__zalloc(sizeof *channel);
+  if (!channel) return NULL;
+  channel->node = node;
+  channel->slot = slot;
+  channel->serving_at = NOT_SERVING;
+  cql__timer_init(&channel->retry, on_retry);
+  cql__connection_init(&channel->connection, cluster->settings, cluster->connection_events,
+                       channel);
+  return channel;
+}
+
+void cql__channel_free(cql__channel *channel) {
+  if (!channel) return;
+  cql__timer_cancel(&channel->retry);
+  cql__connection_deinit(&channel->connection);
+  cql__free(channel);
+}
+
+/* ---- opening, and opening again ---- */
+
+uint64_t cql__backoff(cql__cluster *cluster, uint32_t failures) {
+  uint64_t delay = cluster->reconnect_min_ms;
+  for (uint32_t i = 1; i < failures && delay < cluster->reconnect_max_ms; i++) delay *= 2;
+  if (delay > cluster->reconnect_max_ms) delay = cluster->reconnect_max_ms;
+  uint64_t jitter = 850 + cql__rand_below(cluster->rand, 301);
+  return delay * jitter / 1000;
+}
+
+static void retry_after(cql__channel *channel, uint64_t delay_ms) {
+  cql__connection_settings *settings = channel->node->cluster->settings;
+  cql__timer_set(settings->wheel, &channel->retry, cql__link_now(settings->link) + delay_ms);
+}
+
+int cql__error_is_final(int error) {
+  switch (error) {
+    case CQL_EAUTH:
+    case CQL_ENOPASSWORD:
+    case CQL_EMECHANISM:
+    case CQL_EKEYSPACE:
+    case CQL_ECLUSTER:
+    case CQL_EVERSION:
+    case CQL_ETOOBIG: return 1;
+    default: return 0;
+  }
+}
+
+/* Not the node that was meant, or not one that we can talk to: asked again at the slowest pace. */
+static int is_refused(int error) { return error == CQL_ECLUSTER || error == CQL_EVERSION; }
+
+static void open_failed(cql__channel *channel, int error, const char *why) {
+  cql__cluster *cluster = channel->node->cluster;
+  channel->failures++;
+  retry_after(channel, cql__backoff(cluster, is_refused(error) ? UINT32_MAX : channel->failures));
+  channel->last_error = error;
+  cluster->settings->metrics->connections_failed++;
+  cluster->events->failed(cluster->user, channel, error, why);
+}
+
+void cql__channel_open(cql__channel *channel) {
+  cql_node_t *node = channel->node;
+  cql__cluster *cluster = node->cluster;
+  if (cluster->closing || channel->slot == CQL__NO_SLOT || channel->connection.state != CQL__CLOSED)
+    return;
+  if (cluster->handshakes >= CQL__HANDSHAKES_MAX) {
+    retry_after(channel, 20);
+    return;
+  }
+  cql__target target = {.address = node->data.address};
+  int error = cql__connection_open(&channel->connection, &target);
+  if (error) {
+    open_failed(channel, error, "the socket could not be opened");
+    return;
+  }
+  channel->handshake = 1;
+  cluster->handshakes++;
+}
+
+void cql__channel_hurry(cql__channel *channel) {
+  channel->failures = 0;
+  if (cql__timer_is_set(&channel->retry)) retry_after(channel, 0);
+}
+
+/* ---- serving ---- */
+
+static void enter_group(cql__channel *channel) {
+  cql_node_t *node = channel->node;
+  cql__group *group = &node->cluster->groups[node->distance];
+  assert(channel->serving_at == NOT_SERVING && group->count < group->capacity);
+  channel->group = node->distance;
+  channel->serving_at = group->count;
+  group->channels[group->count++] = channel;
+  node->cluster->serving_count++;
+  node->serving_count++;
+}
+
+static void leave_group(cql__channel *channel) {
+  cql__cluster *cluster = channel->node->cluster;
+  if (cluster->current == channel) cluster->current = NULL;
+  if (channel->serving_at == NOT_SERVING) return;
+  cql__group *group = &cluster->groups[channel->group];
+  cql__channel *last = group->channels[--group->count];
+  group->channels[channel->serving_at] = last;
+  last->serving_at = channel->serving_at;
+  channel->serving_at = NOT_SERVING;
+  cluster->serving_count--;
+  channel->node->serving_count--;
+}
+
+void cql__channel_regroup(cql__channel *channel) {
+  if (!cql__channel_serves(channel)) return;
+  leave_group(channel);
+  enter_group(channel);
+}
+
+static void end_handshake(cql__channel *channel) {
+  if (channel->handshake) channel->node->cluster->handshakes--;
+  channel->handshake = 0;
+}
+
+void cql__channel_on_serving(void *owner, cql__connection *connection) {
+  (void)connection;
+  cql__channel *channel = owner;
+  cql__cluster *cluster = channel->node->cluster;
+  end_handshake(channel);
+  channel->failures = 0;
+  channel->last_error = 0;
+  enter_group(channel);
+  cluster->settings->metrics->connections_opened++;
+  cluster->events->opened(cluster->user, channel);
+  if (channel->node->serving_count == 1)
+    cluster->events->node(cluster->user, CQL_EVENT_NODE_UP, channel->node, "");
+}
+
+/* Serves no more; its node may be down by it. */
+static void leave(cql__channel *channel, const char *why) {
+  cql_node_t *node = channel->node;
+  cql__cluster *cluster = node->cluster;
+  int served = cql__channel_serves(channel);
+  leave_group(channel);
+  if (served && node->serving_count == 0)
+    cluster->events->node(cluster->user, CQL_EVENT_NODE_DOWN, node, why);
+}
+
+void cql__channel_on_closed(void *owner, cql__connection *connection, int error, const char *why) {
+  cql__channel *channel = owner;
+  cql_node_t *node = channel->node;
+  cql__cluster *cluster = node->cluster;
+  int retired = channel->slot == CQL__NO_SLOT;
+  int served = cql__channel_serves(channel) || connection->retiring;
+  leave(channel, why);
+  end_handshake(channel);
+  if (cluster->closing || retired) {
+    cluster->sweep = 1;
+    if (served) cluster->events->closed(cluster->user, channel, error, why);
+    return;
+  }
+  if (error == CQL_EVERSION && cql__cluster_lower_version(cluster, connection->lower_to)) {
+    retry_after(channel, 0);
+    return;
+  }
+  if (!served) {
+    open_failed(channel, error, why);
+    return;
+  }
+  channel->failures++;
+  retry_after(channel, cql__backoff(cluster, channel->failures));
+  cluster->settings->metrics->connections_lost++;
+  cluster->events->closed(cluster->user, channel, error, why);
+}
+
+/* ---- the end ---- */
+
+static void move_to_retired(cql__channel *channel) {
+  cql_node_t *node = channel->node;
+  channel->slot = CQL__NO_SLOT;
+  cql__timer_cancel(&channel->retry);
+  channel->next = node->retired;
+  node->retired = channel;
+}
+
+/* It wants a successor, which takes its slot. */
+void cql__channel_on_retiring(void *owner, cql__connection *connection) {
+  (void)connection;
+  cql__channel *channel = owner;
+  cql_node_t *node = channel->node;
+  if (channel->slot == CQL__NO_SLOT) { /* nobody follows */
+    leave(channel, channel->connection.retiring);
+    return;
+  }
+  cql__channel *successor = cql__channel_new(node, channel->slot);
+  if (!successor) return; /* it retires all the same, and is reopened when it closes */
+  leave(channel, channel->connection.retiring);
+  node->channels[channel->slot] = successor;
+  move_to_retired(channel);
+  cql__channel_open(successor);
+}
+
+void cql__channel_retire(cql__channel *channel, const char *why) {
+  cql__connection *connection = &channel->connection;
+  move_to_retired(channel);
+  channel->node->cluster->sweep = 1;
+  cql__connection_retire(connection, why);
+  if (connection->state != CQL__SERVING || cql__streams_live(&connection->streams) == 0)
+    cql__connection_close(connection, CQL_ECONNECTION, why);
+}
+
+void cql__channel_close(cql__channel *channel, int error, const char *why) {
+  cql__timer_cancel(&channel->retry);
+  cql__connection_close(&channel->connection, error, why);
+}

@@ -1,0 +1,451 @@
+#include "cluster/control.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/error.h"
+#include "message/metadata.h"
+#include "message/request.h"
+#include "wire/proto.h"
+
+/* Nodes with 256 tokens each take some 6 kB: a page is read and taken apart in well under 1 ms. */
+enum { PAGE_ROWS = 64 };
+
+enum { OPENING = 0, REGISTER, LOCAL, PEERS_V2, PEERS, QUIET };
+
+static void next_candidate(cql__control *control);
+
+static cql__connection_settings *settings_of(const cql__control *control) {
+  return control->cluster->settings;
+}
+
+static uint64_t now_of(const cql__control *control) {
+  return cql__link_now(settings_of(control)->link);
+}
+
+static void set_timer(cql__control *control, cql__timer *timer, uint64_t delay_ms) {
+  cql__timer_set(settings_of(control)->wheel, timer, now_of(control) + delay_ms);
+}
+
+static void tell(cql__control *control, int type, int error, const char *why) {
+  control->events->told(control->cluster->user, type, &control->connection.address, error, why);
+}
+
+/* ---- what it asks ---- */
+
+static int send_message(cql__control *control, uint8_t opcode, const uint8_t *body, size_t size) {
+  cql__connection *c = &control->connection;
+  int stream = cql__connection_take(c, control);
+  if (stream < 0) return CQL_ENOMEM;
+  uint8_t head[CQL__HEADER_SIZE] = {c->version, 0, 0, 0, opcode};
+  cql__put_u16(head + 2, (unsigned)stream);
+  cql__put_u32(head + 5, (uint32_t)size);
+  cql__parcel parcel = {.head = head, .head_size = sizeof head, .body = body, .body_size = size};
+  int error = cql__writer_append(&c->writer, &parcel);
+  if (error) {
+    cql__connection_unsent(c, stream);
+    return error;
+  }
+  cql__connection_sent(c, sizeof head + size);
+  set_timer(control, &control->deadline, control->query_timeout_ms);
+  return 0;
+}
+
+static int send_register(cql__control *control) {
+  static const char *const types[] = {"TOPOLOGY_CHANGE", "STATUS_CHANGE", "SCHEMA_CHANGE"};
+  uint8_t body[128];
+  size_t size = cql__register_encode(types, 3, body, sizeof body);
+  return send_message(control, CQL__REGISTER, body, size);
+}
+
+static int send_query(cql__control *control, const char *text) {
+  size_t length = strlen(text), size = 4 + length + 2 + 4 + 4 + 4 + control->paging_size;
+  cql__block *block = cql__block_take(settings_of(control)->pool, size);
+  if (!block) return CQL_ENOMEM;
+  uint32_t flags = CQL__QUERY_PAGE_SIZE | (control->paging ? CQL__QUERY_PAGING_STATE : 0);
+  uint8_t *p = cql__put_u32(block->data, (uint32_t)length);
+  p = cql__put_bytes(p, text, length);
+  p = cql__put_u16(p, CQL_ONE);
+  p = control->connection.version >= 5 ? cql__put_u32(p, flags) : cql__put_u8(p, flags);
+  p = cql__put_u32(p, PAGE_ROWS);
+  if (control->paging) {
+    p = cql__put_u32(p, (uint32_t)control->paging_size);
+    p = cql__put_bytes(p, control->paging->data, control->paging_size);
+  }
+  int error = send_message(control, CQL__QUERY, block->data, (size_t)(p - block->data));
+  cql__block_unref(block);
+  return error;
+}
+
+/* ---- what it reads ---- */
+
+static int take_local(cql__control *control, cql__cursor *rows) {
+  return cql__draft_local(&control->draft, rows, &control->connection.address);
+}
+
+static int take_peers_v2(cql__control *control, cql__cursor *rows) {
+  return cql__draft_peers(&control->draft, rows, &control->connection.address, 8);
+}
+
+static int take_peers(cql__control *control, cql__cursor *rows) {
+  return cql__draft_peers(&control->draft, rows, &control->connection.address, 7);
+}
+
+/* What is asked in a step, how many columns its rows must have, who takes them, what follows, and
+ * what follows instead if the server knows no such table; QUIET there: it must. */
+typedef struct step {
+  const char *query;
+  uint32_t columns;
+  int (*take)(cql__control *control, cql__cursor *rows);
+  uint8_t next, otherwise;
+} step;
+
+static const step steps[] = {
+    [REGISTER] = {.next = LOCAL, .otherwise = LOCAL},
+    [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
+               PEERS_V2, QUIET},
+    [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2, QUIET,
+                  PEERS},
+    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, QUIET, QUIET},
+};
+
+static void forget_paging(cql__control *control) {
+  if (control->paging) cql__block_unref(control->paging);
+  control->paging = NULL;
+  control->paging_size = 0;
+}
+
+/* What it said is of no use, but it may still tell of events. */
+static void go_blind(cql__control *control, const char *why) {
+  control->step = QUIET;
+  forget_paging(control);
+  cql__draft_deinit(&control->draft);
+  control->events->blind(control->cluster->user, &control->connection.address, why);
+}
+
+static void enter(cql__control *control, uint8_t to);
+
+static void apply(cql__control *control) {
+  int error = cql__draft_apply(&control->draft, control->events->appeared);
+  cql__draft_deinit(&control->draft);
+  control->has_topology = 1;
+  if (error)
+    go_blind(control, cql__error_text(error));
+  else
+    tell(control, CQL_EVENT_TOPOLOGY, 0, "");
+}
+
+static void finish_reading(cql__control *control) {
+  cql__timer_cancel(&control->deadline);
+  apply(control);
+  control->step = QUIET;
+  if (control->again) enter(control, LOCAL);
+}
+
+static void enter(cql__control *control, uint8_t to) {
+  if (to == QUIET) {
+    finish_reading(control);
+    return;
+  }
+  if (to == LOCAL) {
+    control->again = 0;
+    cql__draft_deinit(&control->draft);
+    cql__draft_init(&control->draft, control->cluster);
+  }
+  control->step = to;
+  int error = to == REGISTER ? send_register(control) : send_query(control, steps[to].query);
+  if (error) set_timer(control, &control->deadline, 0); /* not from inside its own event */
+}
+
+static int keep_paging(cql__control *control, cql_slice_t state) {
+  forget_paging(control);
+  if (state.length < 0) return 0;
+  control->paging = cql__block_take(settings_of(control)->pool, (size_t)state.length + 1);
+  if (!control->paging) return CQL_ENOMEM;
+  control->paging_size = (size_t)state.length;
+  cql__put_bytes(control->paging->data, state.data, control->paging_size);
+  return 0;
+}
+
+static int take_page(cql__control *control, const step *s, cql__cursor body) {
+  cql__rows_head head;
+  if (cql__read_i32(&body) != CQL_RESULT_ROWS || cql__rows_head_decode(&body, NULL, &head) ||
+      head.column_count != s->columns)
+    return CQL_EMALFORMED;
+  int error = s->take(control, &body);
+  return error ? error : keep_paging(control, head.paging_state);
+}
+
+static void on_answer(cql__control *control, const cql__response *response) {
+  const step *s = &steps[control->step];
+  if (response->opcode == CQL__ERROR) {
+    forget_paging(control);
+    if (s->otherwise != QUIET)
+      enter(control, s->otherwise);
+    else
+      go_blind(control, "the node refuses to tell who is in the cluster");
+    return;
+  }
+  if (control->step == REGISTER) {
+    enter(control, s->next);
+    return;
+  }
+  int error =
+      response->opcode == CQL__RESULT ? take_page(control, s, response->body) : CQL_EMALFORMED;
+  if (error)
+    go_blind(control, "the node's answer to who is in the cluster can't be read");
+  else
+    enter(control, control->paging ? control->step : s->next);
+}
+
+static void on_deadline(cql__timer *timer) {
+  cql__control *control = cql__container(timer, cql__control, deadline);
+  cql__connection_close(&control->connection, CQL_ECONNECTION,
+                        "no answer to a question of the control connection");
+}
+
+/* ---- what happens in the cluster ---- */
+
+void cql__control_refresh(cql__control *control, uint64_t delay_ms) {
+  if (!cql__timer_is_set(&control->debounce)) set_timer(control, &control->debounce, delay_ms);
+}
+
+static void on_debounce(cql__timer *timer) {
+  cql__control *control = cql__container(timer, cql__control, debounce);
+  if (control->step == QUIET)
+    enter(control, LOCAL);
+  else
+    control->again = 1; /* or it is being opened, which reads everything */
+}
+
+static void hurry(cql__channel *channel, void *user) {
+  (void)user;
+  cql__channel_hurry(channel);
+}
+
+static void check(cql__channel *channel, void *user) {
+  (void)user;
+  cql__connection_check(&channel->connection);
+}
+
+/* An event alone never takes a node up or down: it has us look at once. */
+static void on_status(cql__control *control, const cql__event *event) {
+  cql__address address = {.length = (uint8_t)event->address.length, .port = (uint16_t)event->port};
+  if (event->address.length != 4 && event->address.length != 16) return;
+  memcpy(address.bytes, event->address.data, address.length);
+  const cql_node_t *node = cql__cluster_at(control->cluster, &address);
+  int is_up = cql__slice_is(event->change, "UP");
+  if (node)
+    cql__node_each(node, is_up ? hurry : check, NULL);
+  else if (is_up)
+    cql__control_refresh(control, control->debounce_ms);
+}
+
+static void on_event(void *owner, cql__connection *connection, const cql__response *response) {
+  cql__control *control = owner;
+  cql__cursor body = response->body;
+  cql__event event;
+  (void)connection;
+  if (cql__event_decode(&body, &event)) {
+    settings_of(control)->metrics->unknown_streams++;
+    return;
+  }
+  control->events->database(control->cluster->user, &event);
+  if (cql__slice_is(event.type, "STATUS_CHANGE")) on_status(control, &event);
+  if (cql__slice_is(event.type, "TOPOLOGY_CHANGE"))
+    cql__control_refresh(control, control->debounce_ms);
+}
+
+/* ---- its connection ---- */
+
+static void on_serving(void *owner, cql__connection *connection) {
+  cql__control *control = owner;
+  (void)connection;
+  control->rounds = control->position = 0;
+  control->is_told = 1;
+  tell(control, CQL_EVENT_CONTROL_OPENED, 0, "");
+  enter(control, REGISTER);
+}
+
+static void on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
+                        const cql__envelope *envelope) {
+  cql__control *control = owner;
+  cql__response response;
+  (void)waiter;
+  (void)stream;
+  cql__timer_cancel(&control->deadline);
+  if (cql__response_open(envelope->header, envelope->body, envelope->size, &response))
+    go_blind(control, "the node's answer can't be decoded");
+  else
+    on_answer(control, &response);
+  (void)connection;
+}
+
+static void on_oversized(void *owner, cql__connection *connection, void *waiter) {
+  (void)connection;
+  (void)waiter;
+  go_blind(owner, "the node's answer is larger than frame_size_max");
+}
+
+static void on_lost(void *owner, cql__connection *connection, void *waiter, int error) {
+  (void)owner;
+  (void)connection;
+  (void)waiter;
+  (void)error; /* `closed` follows */
+}
+
+static void on_retiring(void *owner, cql__connection *connection) {
+  (void)owner;
+  (void)connection;
+}
+
+static void note_contact(cql__control *control, int error) {
+  for (uint32_t i = 0; i < control->contact_count; i++)
+    if (cql__address_equal(&control->contacts[i].address, &control->connection.address))
+      control->contacts[i].last_error = error;
+}
+
+static void on_closed(void *owner, cql__connection *connection, int error, const char *why) {
+  cql__control *control = owner;
+  cql__timer_cancel(&control->deadline);
+  forget_paging(control);
+  cql__draft_deinit(&control->draft);
+  control->step = OPENING;
+  if (control->closing) return;
+  control->same = 0;
+  if (control->is_told) {
+    control->is_told = 0;
+    tell(control, CQL_EVENT_CONTROL_CLOSED, error, why);
+  } else if (error == CQL_EVERSION &&
+             cql__cluster_lower_version(control->cluster, connection->lower_to)) {
+    control->same = 1;
+  } else {
+    note_contact(control, error);
+    snprintf(control->why, sizeof control->why, "%s", why);
+    tell(control, CQL_EVENT_CONTROL_FAILED, error, why);
+  }
+  if (!control->closing) set_timer(control, &control->retry, 0); /* not from inside its event */
+}
+
+/* ---- whom it asks ---- */
+
+/* The node that is ignored is not asked either. */
+static int is_wanted(const cql__control *control, const cql__address *address) {
+  const cql_node_t *node = cql__cluster_at(control->cluster, address);
+  return !node || node->undecided || node->distance != CQL_DISTANCE_IGNORED;
+}
+
+/* The next candidate of this round: nodes from a random one on, then contact points likewise. NULL:
+ * there are no more. */
+static const cql__address *candidate(cql__control *control) {
+  const cql__cluster *cluster = control->cluster;
+  uint32_t nodes = cluster->node_count, all = nodes + control->contact_count;
+  if (control->position == 0) control->offset = (uint32_t)(cql__rand_next(cluster->rand) >> 33);
+  while (control->position < all) {
+    uint32_t at = control->position++;
+    const cql__address *address =
+        at < nodes
+            ? &cluster->nodes[(control->offset + at) % nodes]->data.address
+            : &control->contacts[(control->offset + at - nodes) % control->contact_count].address;
+    if (is_wanted(control, address)) return address;
+  }
+  return NULL;
+}
+
+static void end_round(cql__control *control) {
+  control->position = 0;
+  control->rounds++;
+  set_timer(control, &control->retry, cql__backoff(control->cluster, control->rounds));
+  control->events->exhausted(control->cluster->user);
+}
+
+static void next_candidate(cql__control *control) {
+  if (control->closing || control->connection.state != CQL__CLOSED) return;
+  const cql__address *found = control->same ? &control->connection.address : candidate(control);
+  if (!found) {
+    end_round(control);
+    return;
+  }
+  cql__target target = {.address = *found};
+  int error = cql__connection_open(&control->connection, &target);
+  if (error) on_closed(control, &control->connection, error, "the socket could not be opened");
+}
+
+static void on_retry(cql__timer *timer) {
+  next_candidate(cql__container(timer, cql__control, retry));
+}
+
+void cql__control_start(cql__control *control) {
+  if (control->started || !control->contact_count) return;
+  control->started = 1;
+  next_candidate(control);
+}
+
+int cql__control_add(cql__control *control, const cql__address *address) {
+  for (uint32_t i = 0; i < control->contact_count; i++)
+    if (cql__address_equal(&control->contacts[i].address, address)) return 0;
+  cql__contact *contacts =
+      cql__realloc(control->contacts, (control->contact_count + 1) * sizeof *contacts);
+  if (!contacts) return CQL_ENOMEM;
+  control->contacts = contacts;
+  contacts[control->contact_count++] = (cql__contact){*address, 0};
+  return 0;
+}
+
+int cql__control_failed(const cql__control *control, int for_good, const char **why) {
+  if (control->cluster->node_count) return 0;
+  int first = 0;
+  for (uint32_t i = 0; i < control->contact_count; i++) {
+    int error = control->contacts[i].last_error;
+    if (!error || (for_good && !cql__error_is_final(error))) return 0;
+    if (!first) first = error;
+  }
+  if (first) *why = control->why;
+  return first;
+}
+
+/* ---- its life ---- */
+
+void cql__control_init(cql__control *control, cql__cluster *cluster,
+                       const cql__control_events *events,
+                       int (*authenticate)(void *owner, cql__connection *connection,
+                                           const char *mechanism, cql_slice_t challenge)) {
+  control->cluster = cluster;
+  control->events = events;
+  control->connection_events = (cql__connection_events){
+      .serving = on_serving,
+      .closed = on_closed,
+      .answered = on_answered,
+      .oversized = on_oversized,
+      .lost = on_lost,
+      .retiring = on_retiring,
+      .authenticate = authenticate,
+      .event = on_event,
+  };
+  cql__timer_init(&control->retry, on_retry);
+  cql__timer_init(&control->deadline, on_deadline);
+  cql__timer_init(&control->debounce, on_debounce);
+  cql__connection_init(&control->connection, cluster->settings, &control->connection_events,
+                       control);
+}
+
+void cql__control_deinit(cql__control *control) {
+  control->closing = 1;
+  cql__timer_cancel(&control->retry);
+  cql__timer_cancel(&control->deadline);
+  cql__timer_cancel(&control->debounce);
+  forget_paging(control);
+  cql__draft_deinit(&control->draft);
+  cql__connection_deinit(&control->connection);
+  cql__free(control->contacts);
+  control->contacts = NULL;
+  control->contact_count = 0;
+}
+
+void cql__control_close(cql__control *control, int error, const char *why) {
+  control->closing = 1;
+  cql__timer_cancel(&control->retry);
+  cql__timer_cancel(&control->debounce);
+  cql__connection_close(&control->connection, error, why);
+}

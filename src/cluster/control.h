@@ -1,0 +1,75 @@
+/* Control: one connection of its own, over which the session learns who is in the cluster, and what
+ * happens there. It is never given up: when it ends, the other nodes are tried, then the contact
+ * points, round after round.
+ *
+ *   opening -> REGISTER -> local -> peers_v2 (else peers) -> [in force] -> keyspaces -> quiet
+ *
+ * A refresh goes from `quiet` to `local` again. */
+#ifndef CQL_CLUSTER_CONTROL_H
+#define CQL_CLUSTER_CONTROL_H
+
+#include "cluster/topology.h"
+
+typedef struct cql__control cql__control;
+
+/* What the session is told. */
+typedef struct cql__control_events {
+  /* CQL_EVENT_CONTROL_* or CQL_EVENT_TOPOLOGY. */
+  void (*told)(void *user, int type, const cql__address *address, int error, const char *why);
+  /* All nodes and contact points have been tried and none will do; a next round follows. */
+  void (*exhausted)(void *user);
+  /* The node at this address can't say who is in the cluster. */
+  void (*blind)(void *user, const cql__address *address, const char *why);
+  /* A node is new, or not what it was. */
+  void (*appeared)(void *user, cql_node_t *node);
+  void (*database)(void *user, const cql__event *event);
+} cql__control_events;
+
+typedef struct cql__contact {
+  cql__address address;
+  int last_error; /* 0: not tried yet, or it was well */
+} cql__contact;
+
+struct cql__control {
+  /* set once */
+  cql__cluster *cluster;
+  const cql__control_events *events;
+  uint32_t query_timeout_ms, debounce_ms;
+  /* changes */
+  cql__connection connection;
+  cql__connection_events connection_events;
+  cql__timer retry, deadline, debounce;
+  cql__contact *contacts;
+  uint32_t contact_count;
+  uint32_t position, offset; /* in this round of candidates */
+  uint32_t rounds;           /* in a row that found none */
+  cql__draft draft;
+  cql__block *paging; /* of the query under way; NULL: its first page */
+  size_t paging_size;
+  uint8_t step;
+  uint8_t same;    /* the same candidate once more, with an older version */
+  uint8_t again;   /* a refresh was wanted while one is under way */
+  uint8_t is_told; /* CONTROL_OPENED has been */
+  uint8_t has_topology;
+  uint8_t started, closing;
+  char why[200]; /* the last failure of a contact point */
+};
+
+/* `authenticate` is asked for tokens; its owner is the control. */
+void cql__control_init(cql__control *control, cql__cluster *cluster,
+                       const cql__control_events *events,
+                       int (*authenticate)(void *owner, cql__connection *connection,
+                                           const char *mechanism, cql_slice_t challenge));
+void cql__control_deinit(cql__control *control);
+/* Adds a contact point, unless it is there. CQL_ENOMEM. */
+int cql__control_add(cql__control *control, const cql__address *address);
+/* Begins to open, if it hasn't yet and there is a contact point. */
+void cql__control_start(cql__control *control);
+/* No node is known and every contact point failed when it was last tried, for a reason that waiting
+ * won't mend if `for_good`: an error, and in *why until the next call the reason; else 0. */
+int cql__control_failed(const cql__control *control, int for_good, const char **why);
+/* Reads the topology again, after so long. */
+void cql__control_refresh(cql__control *control, uint64_t delay_ms);
+void cql__control_close(cql__control *control, int error, const char *why);
+
+#endif

@@ -1,0 +1,164 @@
+#include "cluster/node.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "cluster/cluster.h"
+
+cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data) {
+  cql_node_t *node = cql__zalloc(sizeof *node);
+  if (!node) return NULL;
+  char text[CQL__ADDRESS_TEXT];
+  cql__address_to_text(&data->address, text);
+  const cql__name *name = cql__names_keep(&cluster->names, text, strlen(text));
+  if (!name) {
+    cql__free(node);
+    return NULL;
+  }
+  node->refs = 1;
+  node->id = ++cluster->node_ids;
+  node->cluster = cluster;
+  node->data = *data;
+  node->text = name->text;
+  node->distance = CQL_DISTANCE_IGNORED;
+  return node;
+}
+
+cql_node_t *cql_node_ref(cql_node_t *node) {
+  node->refs++;
+  return node;
+}
+
+void cql_node_unref(cql_node_t *node) {
+  if (node && --node->refs == 0) cql__free(node);
+}
+
+void cql__node_end(cql_node_t *node) {
+  for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_free(node->channels[i]);
+  while (node->retired) {
+    cql__channel *next = node->retired->next;
+    cql__channel_free(node->retired);
+    node->retired = next;
+  }
+  cql__free(node->channels);
+  node->channels = NULL;
+  node->channel_count = 0;
+  node->cluster = NULL;
+  cql_node_unref(node);
+}
+
+static void shrink(cql_node_t *node, uint32_t count, const char *why) {
+  while (node->channel_count > count) {
+    node->cluster->slot_count--;
+    cql__channel_retire(node->channels[--node->channel_count], why);
+  }
+}
+
+static int grow(cql_node_t *node, uint32_t count) {
+  cql__cluster *cluster = node->cluster;
+  uint32_t more = count - node->channel_count;
+  cql__channel **channels = cql__realloc(node->channels, count * sizeof(cql__channel *));
+  if (!channels) return CQL_ENOMEM;
+  node->channels = channels;
+  if (cql__cluster_reserve(cluster, cluster->slot_count + more)) return CQL_ENOMEM;
+  uint32_t made = node->channel_count;
+  while (made < count && (channels[made] = cql__channel_new(node, made))) made++;
+  if (made < count) {
+    while (made > node->channel_count) cql__channel_free(channels[--made]);
+    return CQL_ENOMEM;
+  }
+  cluster->slot_count += more;
+  node->channel_count = count;
+  return 0;
+}
+
+int cql__node_resize(cql_node_t *node, uint32_t count, const char *why) {
+  if (count > node->channel_count) return grow(node, count);
+  shrink(node, count, why);
+  return 0;
+}
+
+void cql__node_open(cql_node_t *node) {
+  for (uint32_t i = 0; i < node->channel_count; i++) {
+    cql__channel *channel = node->channels[i];
+    if (!cql__timer_is_set(&channel->retry)) cql__channel_open(channel);
+  }
+}
+
+int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
+  node->undecided = 0;
+  uint32_t count = distance == CQL_DISTANCE_IGNORED  ? 0
+                   : distance == CQL_DISTANCE_REMOTE ? node->cluster->per_node_remote
+                                                     : node->cluster->per_node;
+  if (count > node->channel_count) {
+    int error = grow(node, count);
+    if (error) return error;
+  }
+  node->distance = distance;
+  if (distance != CQL_DISTANCE_IGNORED)
+    for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_regroup(node->channels[i]);
+  shrink(node, count, "closed: the node's distance has changed");
+  cql__node_open(node);
+  return 0;
+}
+
+void cql__node_move(cql_node_t *node, const cql__address *address) {
+  char text[CQL__ADDRESS_TEXT];
+  uint32_t count = node->channel_count;
+  cql__address_to_text(address, text);
+  const cql__name *name = cql__names_keep(&node->cluster->names, text, strlen(text));
+  if (!name) return; /* it stays where it was until the topology is read again */
+  node->data.address = *address;
+  node->text = name->text;
+  for (uint32_t i = 0; i < count; i++) {
+    cql__channel *channel = node->channels[i];
+    if (cql__channel_serves(channel)) {
+      cql__connection_retire(&channel->connection, "replaced: the node has another address");
+    } else {
+      cql__connection_close(&channel->connection, CQL_ECONNECTION, "the node has another address");
+      cql__channel_hurry(channel);
+    }
+  }
+}
+
+int cql__node_sweep(cql_node_t *node) {
+  cql__channel **at = &node->retired;
+  while (*at) {
+    cql__channel *channel = *at;
+    if (channel->connection.state == CQL__CLOSED) {
+      *at = channel->next;
+      cql__channel_free(channel);
+    } else {
+      at = &channel->next;
+    }
+  }
+  return !node->retired && node->channel_count == 0;
+}
+
+void cql__node_each(const cql_node_t *node, void (*visit)(cql__channel *channel, void *user),
+                    void *user) {
+  for (uint32_t i = 0; i < node->channel_count; i++) visit(node->channels[i], user);
+  for (cql__channel *channel = node->retired; channel; channel = channel->next)
+    visit(channel, user);
+}
+
+static void count_in_flight(cql__channel *channel, void *user) {
+  *(uint32_t *)user += channel->connection.streams.used;
+}
+
+static const char *text_of(const cql__name *name) { return name ? name->text : ""; }
+
+int cql__node_describe(const cql_node_t *node, cql_node_info_t *out) {
+  const cql__node_data *data = &node->data;
+  memcpy(out->host_id, data->host_id, sizeof out->host_id);
+  out->address = node->text;
+  out->datacenter = text_of(data->datacenter);
+  out->rack = text_of(data->rack);
+  out->version = text_of(data->version);
+  out->distance = node->distance;
+  out->connections = node->serving_count;
+  out->in_flight = 0;
+  cql__node_each(node, count_in_flight, &out->in_flight);
+  out->shards = 1;
+  return 0;
+}

@@ -1,0 +1,57 @@
+/* Node: a server of the cluster, and the connections to it. Known by its host id, so that it stays
+ * itself when its address changes. Counted: whoever holds it may ask what it is, also when it has
+ * left the cluster. */
+#ifndef CQL_CLUSTER_NODE_H
+#define CQL_CLUSTER_NODE_H
+
+#include "base/names.h"
+#include "cluster/channel.h"
+
+enum { CQL__DISTANCES = 3 }; /* those at which a node has connections */
+
+/* What the cluster says of a node. */
+typedef struct cql__node_data {
+  uint8_t host_id[16]; /* zero: not known */
+  cql__address address;
+  const cql__name *datacenter, *rack, *version;
+} cql__node_data;
+
+struct cql_node_s {
+  uint32_t refs;
+  uint32_t id;           /* counts the nodes of a session: none has that of another */
+  cql__cluster *cluster; /* NULL: it has ended */
+  cql__node_data data;
+  const char *text;   /* of the address; until the session's end */
+  uint32_t at;        /* its index in cluster->nodes */
+  uint32_t seen;      /* by which reading of the topology, for who is to go */
+  uint8_t distance;   /* CQL_DISTANCE_* */
+  uint8_t undecided;  /* its distance has been asked for, and nobody answered yet */
+  uint8_t is_contact; /* only known as a contact point: no topology has told of it */
+  cql__channel **channels;
+  uint32_t channel_count; /* slots */
+  uint32_t serving_count; /* connections that take requests */
+  cql__channel *retired;  /* until they close */
+};
+
+/* CQL_ENOMEM: NULL. */
+cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data);
+/* Its connections and itself, at the cluster's end; who holds it keeps the rest. */
+void cql__node_end(cql_node_t *node);
+/* So many slots: those that are new are to be opened with cql__node_open(), those that are too many
+ * retire. CQL_ENOMEM: as before. */
+int cql__node_resize(cql_node_t *node, uint32_t count, const char *why);
+/* Opens all that is closed. */
+void cql__node_open(cql_node_t *node);
+/* Its place has changed: those that are connected are regrouped, and it is resized. */
+int cql__node_set_distance(cql_node_t *node, uint8_t distance);
+/* All its connections move to its address. */
+void cql__node_move(cql_node_t *node, const cql__address *address);
+/* Frees what has retired and closed. 1: nothing is left of it. */
+int cql__node_sweep(cql_node_t *node);
+/* What cql.h tells of it. 0. */
+int cql__node_describe(const cql_node_t *node, cql_node_info_t *out);
+/* For every channel, retired ones too. */
+void cql__node_each(const cql_node_t *node, void (*visit)(cql__channel *channel, void *user),
+                    void *user);
+
+#endif

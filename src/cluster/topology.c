@@ -1,0 +1,188 @@
+#include "cluster/topology.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+void cql__draft_init(cql__draft *draft, cql__cluster *cluster) {
+  *draft = (cql__draft){.cluster = cluster};
+}
+
+void cql__draft_deinit(cql__draft *draft) {
+  cql__free(draft->nodes);
+  draft->nodes = NULL;
+  draft->count = draft->capacity = 0;
+}
+
+/* ---- rows ---- */
+
+enum { COLUMNS_MAX = 8 };
+enum { HOST_ID, DATACENTER, RACK, VERSION, TOKENS, PEER, NATIVE_ADDRESS, NATIVE_PORT };
+
+typedef struct row {
+  cql_slice_t cells[COLUMNS_MAX];
+} row;
+
+static void read_row(cql__cursor *rows, uint32_t columns, row *out) {
+  for (uint32_t i = 0; i < COLUMNS_MAX; i++)
+    out->cells[i] = i < columns ? cql__read_bytes(rows) : (cql_slice_t){NULL, CQL_NULL};
+}
+
+/* 0: null, or nothing to connect to. */
+static int read_address(cql_slice_t cell, cql__address *out) {
+  static const uint8_t nowhere[16];
+  if (cell.length != 4 && cell.length != 16) return 0;
+  if (!memcmp(cell.data, nowhere, (size_t)cell.length)) return 0;
+  out->length = (uint8_t)cell.length;
+  out->scope = 0;
+  memset(out->bytes, 0, sizeof out->bytes);
+  memcpy(out->bytes, cell.data, (size_t)cell.length);
+  return 1;
+}
+
+static void read_port(cql_slice_t cell, cql__address *out) {
+  if (cell.length != 4) return;
+  int32_t port = (int32_t)cql__get_u32(cell.data);
+  if (port > 0 && port <= UINT16_MAX) out->port = (uint16_t)port;
+}
+
+/* Names that are null stay unknown. 0: no memory. */
+static int keep_name(cql__draft *draft, cql_slice_t cell, const cql__name **out) {
+  *out = NULL;
+  if (cell.length < 0) return 1;
+  *out = cql__names_keep(&draft->cluster->names, cell.data, (size_t)cell.length);
+  return *out != NULL;
+}
+
+static int make_room(cql__draft *draft) {
+  if (draft->count < draft->capacity) return 0;
+  uint32_t capacity = draft->capacity ? 2 * draft->capacity : 16;
+  cql__draft_node *nodes = cql__realloc(draft->nodes, capacity * sizeof *nodes);
+  if (!nodes) return CQL_ENOMEM;
+  draft->nodes = nodes;
+  draft->capacity = capacity;
+  return 0;
+}
+
+/* What all three tables have; the address is filled in by then. */
+static int add_node(cql__draft *draft, const row *r, const cql__address *address) {
+  static const uint8_t none[16];
+  cql_slice_t id = r->cells[HOST_ID];
+  if (id.length != 16 || !memcmp(id.data, none, 16)) {
+    draft->bad_rows++;
+    return 0;
+  }
+  if (make_room(draft)) return CQL_ENOMEM;
+  cql__draft_node *node = &draft->nodes[draft->count];
+  node->node = NULL;
+  node->data.address = *address;
+  memcpy(node->data.host_id, id.data, 16);
+  if (!keep_name(draft, r->cells[DATACENTER], &node->data.datacenter) ||
+      !keep_name(draft, r->cells[RACK], &node->data.rack) ||
+      !keep_name(draft, r->cells[VERSION], &node->data.version))
+    return CQL_ENOMEM;
+  draft->count++;
+  return 0;
+}
+
+int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at) {
+  row r;
+  if (cql__read_i32(rows) < 1) return CQL_EMALFORMED;
+  read_row(rows, 6, &r);
+  return rows->broken ? CQL_EMALFORMED : add_node(draft, &r, at);
+}
+
+static int add_peer(cql__draft *draft, const row *r, const cql__address *at) {
+  cql__address address = *at;
+  if (!read_address(r->cells[NATIVE_ADDRESS], &address) &&
+      !read_address(r->cells[PEER], &address)) {
+    draft->bad_rows++;
+    return 0;
+  }
+  read_port(r->cells[NATIVE_PORT], &address);
+  return add_node(draft, r, &address);
+}
+
+int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
+                     uint32_t columns) {
+  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
+    row r;
+    read_row(rows, columns, &r);
+    if (rows->broken) return CQL_EMALFORMED;
+    int error = add_peer(draft, &r, at);
+    if (error) return error;
+  }
+  return rows->broken ? CQL_EMALFORMED : 0;
+}
+
+/* ---- in force ---- */
+
+static cql_node_t *find(const cql__cluster *cluster, const cql__node_data *data) {
+  for (uint32_t i = 0; i < cluster->node_count; i++)
+    if (!memcmp(cluster->nodes[i]->data.host_id, data->host_id, 16)) return cluster->nodes[i];
+  return NULL;
+}
+
+/* A contact point that nobody had told of yet is this node. */
+static cql_node_t *adopt(cql__cluster *cluster, const cql__node_data *data) {
+  cql_node_t *node = cql__cluster_at(cluster, &data->address);
+  if (!node || !node->is_contact) return NULL;
+  node->is_contact = 0;
+  memcpy(node->data.host_id, data->host_id, 16);
+  return node;
+}
+
+static void tell(cql__cluster *cluster, int type, cql_node_t *node, const char *message) {
+  cluster->events->node(cluster->user, type, node, message);
+}
+
+/* 1: more than its address has changed, or it is new. */
+static int update(cql__cluster *cluster, cql_node_t *node, const cql__node_data *data) {
+  if (!cql__address_equal(&node->data.address, &data->address)) {
+    const char *before = node->text;
+    cql__node_move(node, &data->address);
+    tell(cluster, CQL_EVENT_NODE_MOVED, node, before);
+  }
+  int changed = node->data.datacenter != data->datacenter || node->data.rack != data->rack ||
+                node->data.version != data->version;
+  node->data.datacenter = data->datacenter;
+  node->data.rack = data->rack;
+  node->data.version = data->version;
+  return changed;
+}
+
+static int apply_node(cql__cluster *cluster, cql__draft_node *draft,
+                      void (*appeared)(void *user, cql_node_t *node)) {
+  cql_node_t *node = find(cluster, &draft->data);
+  if (!node) node = adopt(cluster, &draft->data);
+  int is_new = !node;
+  if (is_new && cql__cluster_add(cluster, &draft->data, &node)) return CQL_ENOMEM;
+  draft->node = node;
+  node->seen = cluster->reading;
+  if (is_new) {
+    node->undecided = 1;
+    tell(cluster, CQL_EVENT_NODE_ADDED, node, "");
+    appeared(cluster->user, node);
+  } else if (update(cluster, node, &draft->data)) {
+    appeared(cluster->user, node);
+  }
+  return 0;
+}
+
+static void remove_unseen(cql__cluster *cluster) {
+  for (uint32_t i = cluster->node_count; i-- > 0;) {
+    cql_node_t *node = cluster->nodes[i];
+    if (node->seen == cluster->reading) continue;
+    tell(cluster, CQL_EVENT_NODE_REMOVED, node, "");
+    cql__cluster_remove(cluster, node);
+  }
+}
+
+int cql__draft_apply(cql__draft *draft, void (*appeared)(void *user, cql_node_t *node)) {
+  cql__cluster *cluster = draft->cluster;
+  cluster->reading++;
+  for (uint32_t i = 0; i < draft->count; i++)
+    if (apply_node(cluster, &draft->nodes[i], appeared)) return CQL_ENOMEM;
+  remove_unseen(cluster);
+  return 0;
+}

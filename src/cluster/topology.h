@@ -1,0 +1,41 @@
+/* Topology: who is in the cluster, as the nodes' own tables say. Rows are gathered in a draft; it
+ * comes into force as a whole. */
+#ifndef CQL_CLUSTER_TOPOLOGY_H
+#define CQL_CLUSTER_TOPOLOGY_H
+
+#include "cluster/cluster.h"
+
+/* A node that a row told of. */
+typedef struct cql__draft_node {
+  cql__node_data data;
+  cql_node_t *node; /* once it is in force */
+} cql__draft_node;
+
+typedef struct cql__draft {
+  cql__cluster *cluster;
+  cql__draft_node *nodes;
+  uint32_t count, capacity;
+  uint32_t bad_rows; /* skipped: without a host id, an address or a form */
+} cql__draft;
+
+void cql__draft_init(cql__draft *draft, cql__cluster *cluster);
+void cql__draft_deinit(cql__draft *draft);
+
+/* The columns that the rows must have, in this order. */
+#define CQL__LOCAL_COLUMNS "host_id, data_center, rack, release_version, tokens, partitioner"
+#define CQL__PEERS_V2_COLUMNS                                                                      \
+  "host_id, data_center, rack, release_version, tokens, peer, native_address, native_port"
+#define CQL__PEERS_COLUMNS "host_id, data_center, rack, release_version, tokens, peer, rpc_address"
+
+/* Takes the rows of a page; `at` is where it was read: local's own address, and the port where a
+ * row has none. CQL_ENOMEM; CQL_EMALFORMED: these are no such rows. */
+int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at);
+int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
+                     uint32_t columns);
+
+/* The cluster has these nodes from now on: those that stay keep their connections. `appeared` is
+ * called for each that is new, or of which more than its address has changed. CQL_ENOMEM: some
+ * nodes are missing. */
+int cql__draft_apply(cql__draft *draft, void (*appeared)(void *user, cql_node_t *node));
+
+#endif

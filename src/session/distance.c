@@ -1,0 +1,65 @@
+/* Distance: how near a node is, by the configuration or by whoever is asked. */
+#include <string.h>
+
+#include "session/session.h"
+
+static const char *const names[] = {"rack", "local", "remote", "ignored"};
+
+int cql__distance_of(cql_slice_t name) {
+  for (int i = 0; i <= CQL_DISTANCE_IGNORED; i++)
+    if (cql__slice_is(name, names[i])) return i;
+  return -1;
+}
+
+/* Of one datacenter and another where none is told: told of once, for it is seldom meant. */
+static void warn_of_several(cql_session_t *session, const cql_node_t *node) {
+  const cql__name *first = session->engine.cluster.nodes[0]->data.datacenter;
+  if (session->several_told || !first || !node->data.datacenter || first == node->data.datacenter)
+    return;
+  session->several_told = 1;
+  cql__session_tell(session, CQL_EVENT_WARNING, 0, node->text,
+                    "there are several datacenters and all count as local; set local_datacenter");
+}
+
+static uint8_t by_default(cql_session_t *session, const cql_node_t *node) {
+  const cql_config_t *config = session->config;
+  const cql__node_data *data = &node->data;
+  const char *datacenter = config->local_datacenter, *rack = config->local_rack;
+  if (!datacenter || !*datacenter) {
+    warn_of_several(session, node);
+    return CQL_DISTANCE_LOCAL;
+  }
+  if (!data->datacenter) return CQL_DISTANCE_LOCAL; /* nobody has told where it is */
+  if (strcmp(data->datacenter->text, datacenter) != 0)
+    return config->datacenter_failover ? CQL_DISTANCE_REMOTE : CQL_DISTANCE_IGNORED;
+  if (rack && data->rack && strcmp(data->rack->text, rack) == 0) return CQL_DISTANCE_RACK;
+  return CQL_DISTANCE_LOCAL;
+}
+
+static int belongs(const cql_session_t *session, const cql_node_t *node) {
+  const cql__cluster *cluster = &session->engine.cluster;
+  return node->at < cluster->node_count && cluster->nodes[node->at] == node;
+}
+
+void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t answer) {
+  if (!belongs(session, node) || session->engine.closing) return;
+  int named = cql__distance_of(answer);
+  uint8_t distance = named < 0 ? by_default(session, node) : (uint8_t)named;
+  int changes = !node->undecided && node->distance != distance;
+  if (cql__node_set_distance(node, distance)) {
+    cql__session_tell_node(session, CQL_EVENT_WARNING, node, "no memory for its connections");
+    return;
+  }
+  if (changes) cql__session_tell_node(session, CQL_EVENT_DISTANCE, node, names[distance]);
+}
+
+void cql__session_ask_distance(cql_session_t *session, cql_node_t *node) {
+  if (cql__question_distance(session, node) <= 0)
+    cql__session_decide(session, node, (cql_slice_t){NULL, CQL_NULL});
+}
+
+void cql__session_refresh_distances(cql_session_t *session) {
+  cql__cluster *cluster = &session->engine.cluster;
+  for (uint32_t i = 0; i < cluster->node_count; i++)
+    cql__session_ask_distance(session, cluster->nodes[i]);
+}
