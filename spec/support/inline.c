@@ -1,6 +1,7 @@
 /* The inline functions of the core under names of their own, for specs that call them by FFI. */
 #include "base/block.h"
 #include "base/wheel.h"
+#include "cluster/shard.h"
 #include "connection/streams.h"
 #include "connection/writer.h"
 #include "session/session.h"
@@ -40,3 +41,8 @@ size_t cql__spec_writer_unsent(const cql__writer *writer) { return cql__writer_u
 
 cql__link *cql__spec_session_link(const cql_session_t *session);
 cql__link *cql__spec_session_link(const cql_session_t *session) { return session->engine.link; }
+
+uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb);
+uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb) {
+  return cql__shard_of(token, count, ignore_msb);
+}

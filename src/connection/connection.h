@@ -72,8 +72,9 @@ typedef struct cql__connection_settings {
   uint32_t streams_max;
   size_t frame_size_max;
   int throw_on_overload;
-  uint32_t features;               /* CQL__FEATURE_* that are wanted */
-  const char *username, *password; /* NULL: none */
+  uint32_t features;                         /* CQL__FEATURE_* that are wanted */
+  uint16_t source_port_min, source_port_max; /* towards a shard-aware port */
+  const char *username, *password;           /* NULL: none */
   const char *application_name, *application_version, *client_id;
   char *keyspace;           /* as for USE; NULL: none */
   uint32_t keyspace_serial; /* counts its changes */

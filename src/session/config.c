@@ -92,6 +92,8 @@ static const option options[] = {
     SWITCH_OPTION(throw_on_overload, 0),
     SWITCH_OPTION(shard_aware, 1),
     SWITCH_OPTION(shard_aware_port, 1),
+    NUMBER_OPTION(source_port_min, 49152, 1024, 65535),
+    NUMBER_OPTION(source_port_max, 65535, 1024, 65535),
     SWITCH_OPTION(tablets, 1),
     SWITCH_OPTION(lwt_mark, 1),
     SWITCH_OPTION(metadata_id, 1),

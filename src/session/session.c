@@ -236,6 +236,8 @@ static void copy_settings(cql_session_t *session) {
   settings->frame_size_max = (size_t)config->frame_size_max;
   settings->throw_on_overload = (int)config->throw_on_overload;
   settings->features = wanted_features(config);
+  settings->source_port_min = (uint16_t)config->source_port_min;
+  settings->source_port_max = (uint16_t)config->source_port_max;
   settings->username = config->username;
   settings->password = config->password;
   settings->application_name = config->application_name;
