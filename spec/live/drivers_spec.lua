@@ -1,47 +1,6 @@
 -- The simulator, served on sockets, is judged by other people's drivers: what they see of the
--- cluster is what was scripted.
-local ffi = require "ffi"
-local sim = require "cql.sim"
+-- cluster is what was scripted. For the Rust driver see spec/live/driver_rust_spec.lua.
 local drivers = require "spec.support.drivers"
-
-local C = ffi.load(os.getenv "CQL_SIM_LIBRARY" or "build/dev/libcql_sim.so")
-
-local function world_of(product)
-  local world = sim.world { seed = 5, nodes = 0, product = product, shards = 3,
-    gossip = "50ms", detection = "300ms" }
-  for i = 1, 3 do world:add { address = "127.0.77." .. i, rack = "rack" .. i } end
-  local rest = product == "scylla" and "2} AND tablets = {'enabled': true, 'initial': 8}" or "3}"
-  world:given("CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', "
-    .. "'dc1': " .. rest, "CREATE TABLE ks.t (id int PRIMARY KEY, v text, m map<text, int>)")
-  return world
-end
-
--- Serves the world while the driver's program runs; `on` is called with each line that it says.
--- Gives what it said, by name, and all of its output.
-local function serve(world, command, on)
-  local log = os.tmpname()
-  assert(C.cql_sim_serve(world.handle) == 0, ffi.string(C.cql_sim_error(world.handle)))
-  os.execute(("( timeout 120 %s >%s 2>&1; echo ended >>%s ) &"):format(command, log, log))
-  local said, seen = {}, 0
-  local text = ""
-  while not text:find "^ended\n$" and not text:find "\nended\n$" do
-    C.cql_sim_serve_step(world.handle, 20)
-    local file = assert(io.open(log))
-    text = file:read "*a"
-    file:close()
-    for line in text:sub(seen + 1):gmatch "(.-)\n" do
-      seen = seen + #line + 1
-      local name, value = line:match "^([%w ]+): (.*)$"
-      if name then
-        said[name] = value
-        if on then on(name, value) end
-      end
-    end
-  end
-  os.remove(log)
-  C.cql_sim_serve_stop(world.handle)
-  return said, text
-end
 
 local PROGRAM = "spec/support/driver_python.py"
 
@@ -49,14 +8,14 @@ describe("served on sockets, the simulator is accepted by", function()
   local cases = { { 3, "none" }, { 4, "none" }, { 4, "lz4" }, { 5, "none" }, { 5, "lz4" } }
   for _, case in ipairs(cases) do
     it(("the Python driver for Cassandra, v%d, compression %s"):format(case[1], case[2]), function()
-      local python = drivers.python "cassandra-driver"
-      if not python then return pending "its package can't be installed here" end
-      local world = world_of "cassandra"
-      local said, text = serve(world, ("%s %s %d %s cassandra"):format(python, PROGRAM, case[1],
-        case[2]), function(name, value)
-          if name == "kill" then world:node(tonumber(value)):kill() end
-          if name == "start" then world:node(tonumber(value)):start() end
-        end)
+      local python, why = drivers.python "cassandra-driver"
+      if not python then return pending(why) end
+      local world = drivers.world_of "cassandra"
+      local command = ("'%s' %s %d %s cassandra"):format(python, PROGRAM, case[1], case[2])
+      local said, text = drivers.serve(world, command, function(name, value)
+        if name == "kill" then world:node(tonumber(value)):kill() end
+        if name == "start" then world:node(tonumber(value)):start() end
+      end)
       assert.equal("Simulated", said.cluster, text)
       assert.equal("rack1,rack2,rack3", said.racks)
       assert.equal("127.0.77.1,127.0.77.2,127.0.77.3", said.up)
@@ -87,10 +46,11 @@ describe("served on sockets, the simulator is accepted by", function()
 
   for _, version in ipairs { 3, 4, 5 } do
     it(("the Go driver for Cassandra, v%d"):format(version), function()
-      local program = drivers.go()
-      if not program then return pending "Go or the driver's module can't be had here" end
-      local world = world_of "cassandra"
-      local said, text = serve(world, ("%s %d"):format(program, version), function(name, value)
+      local program, why = drivers.go()
+      if not program then return pending(why) end
+      local world = drivers.world_of "cassandra"
+      local command = ("'%s' %d"):format(program, version)
+      local said, text = drivers.serve(world, command, function(name, value)
         if name == "kill" then world:node(tonumber(value)):kill() end
         if name == "start" then world:node(tonumber(value)):start() end
       end)
@@ -110,10 +70,10 @@ describe("served on sockets, the simulator is accepted by", function()
   end
 
   it("the Python driver for ScyllaDB: shards, tablets and the LWT mark as scripted", function()
-    local python = drivers.python "scylla-driver"
-    if not python then return pending "its package can't be installed here" end
-    local world, before = world_of "scylla", nil
-    local said, text = serve(world, ("%s %s 4 lz4 scylla"):format(python, PROGRAM),
+    local python, why = drivers.python "scylla-driver"
+    if not python then return pending(why) end
+    local world, before = drivers.world_of "scylla", nil
+    local said, text = drivers.serve(world, ("'%s' %s 4 lz4 scylla"):format(python, PROGRAM),
       function(name) if name == "warm" then before = world:counters() end end)
     assert.equal("3/3,3/3,3/3", said.shards, text)
     assert.equal("True False", said.lwt, text)

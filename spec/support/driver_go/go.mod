@@ -1,6 +1,6 @@
 module driver
 
-go 1.21
+go 1.19
 
 require github.com/apache/cassandra-gocql-driver/v2 v2.1.2
 
