@@ -45,8 +45,9 @@ if(CQL_SANITIZE)
   target_link_options(cql_program INTERFACE -fsanitize=${CQL_SANITIZE})
 endif()
 
-# bench/bench_*.c are clients on top of the library, malloccount.c is preloaded into others'
-# programs, and the rest (the canned server, the raw client) stand alone: what we compare with.
+# bench/bench_*.c are clients on top of the library, route.c sees its insides, malloccount.c is
+# preloaded into other programs, and the rest (the canned server, the raw client) stand alone: they
+# are what we compare with.
 function(cql_bench)
   file(GLOB programs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.c)
   foreach(source IN LISTS programs)
@@ -64,6 +65,8 @@ function(cql_bench)
     if(name MATCHES "^bench_")
       target_include_directories(bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
       target_link_libraries(bench_${name} PRIVATE cql)
+    elseif(name STREQUAL route)
+      target_link_libraries(bench_${name} PRIVATE cql_static cql_options)
     endif()
   endforeach()
 endfunction()

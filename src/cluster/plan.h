@@ -10,13 +10,13 @@ enum { CQL__NO_NODE = UINT16_MAX };
  * of the own datacenter, then remote ones; among equals in ring order. */
 typedef struct cql__plan {
   uint16_t ready;
-  uint16_t primary; /* the first in ring order, even if it is ignored; CQL__NO_NODE: none */
+  uint16_t primary; /* the first in ring order, ignored or not; CQL__NO_NODE: none */
   uint16_t rack_end, local_end, remote_end;
   uint16_t nodes[]; /* remote_end of them */
 } cql__plan;
 
 /* All plans of one replication, each made when it is first asked for. Counted: a plan lives as
- * long as these. When nodes, distances, tokens or the replication change others take their place. */
+ * long as these. When nodes, distances, tokens or the replication change, others take over. */
 typedef struct cql__plans {
   uint32_t refs;
   uint32_t range_count; /* 0: there are none; 1: one for all ranges */
