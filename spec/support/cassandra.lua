@@ -51,6 +51,11 @@ end
 -- Node `number` leaves, and is gone when this returns.
 function Server:decommission(number) must("decommission", "--name", self.name, tostring(number)) end
 
+-- What nodetool prints, asked of node 1 or `number`.
+function Server:nodetool(words, number)
+  return must("nodetool", "--name", self.name, tostring(number or 1), unpack(words))
+end
+
 -- Array of { number, address, datacenter, rack, state }; state is as tools/cassandra status has it.
 function Server:nodes()
   local nodes = {}
