@@ -385,6 +385,94 @@ describe("the program of a script", function()
   end)
 end)
 
+describe("a node of a script", function()
+  it("is slow, and quick again", function()
+    local world, session = shop { seed = 2, latency = "1ms" }
+    local function took()
+      local started = world:now()
+      assert(session:execute("SELECT * FROM items", nil, { timeout_ms = 60000 }))
+      return world:now() - started
+    end
+    world:run(function()
+      world:node(1):slow(300)
+      assert.is_true(took() >= 300)
+      world:node(1):slow "2s..3s"
+      assert.is_true(took() >= 2000)
+      world:node(1):slow(0)
+      assert.is_true(took() < 300)
+    end)
+  end)
+
+  it("agrees on the schema later than the one that changed it", function()
+    local world = sim.world { seed = 2, nodes = 2, agreement = "5s" }
+    local sessions = {}
+    for i = 1, 2 do
+      sessions[i] = assert(world:connect { contact_points = world:node(i):address() })
+    end
+    local function version(session, from)
+      local rows = assert(session:execute("SELECT schema_version FROM system." .. from))
+      return tostring(rows[1].schema_version)
+    end
+    local before = version(sessions[1], "local")
+    assert.equal(before, version(sessions[2], "local"))
+    world:run(function()
+      assert(sessions[1]:execute("CREATE KEYSPACE k WITH replication = "
+        .. "{'class': 'SimpleStrategy', 'replication_factor': 1}"))
+      local after = version(sessions[1], "local")
+      assert.is_true(after ~= before)
+      assert.equal(before, version(sessions[2], "local"))
+      assert.equal(before, version(sessions[1], "peers"))
+      assert.equal(after, version(sessions[2], "peers"))
+      world.cql.sleep(6000)
+      assert.equal(after, version(sessions[2], "local"))
+      assert.equal(after, version(sessions[1], "peers"))
+    end)
+  end)
+
+  it("that moves is where it was until it starts, and for others until they hear of it", function()
+    local world = sim.world { seed = 2, nodes = 2, gossip = "2s" }
+    local session = assert(world:connect())
+    local node = world:node(2)
+    local host_id = node:host_id()
+    local function peer()
+      local rows = assert(session:execute "SELECT peer, host_id FROM system.peers")
+      assert.equal(1, #rows)
+      assert.equal(host_id, tostring(rows[1].host_id))
+      return rows[1].peer
+    end
+    world:run(function()
+      world.cql.sleep(10)
+      node:move "127.0.0.9"
+      assert.equal("127.0.0.2:9042", node:address())
+      world.cql.sleep(5000)
+      assert.equal("127.0.0.2", peer())
+      node:start()
+      assert.equal("127.0.0.9:9042", node:address())
+      assert.equal("127.0.0.2", peer())
+      world.cql.sleep(5000)
+      assert.equal("127.0.0.9", peer())
+      assert.has_error(function() node:move "127.0.0.1" end, "127.0.0.1 is taken")
+      local moved = assert(world:connect { contact_points = "127.0.0.9" })
+      assert.equal(host_id,
+        tostring(assert(moved:execute "SELECT host_id FROM system.local")[1].host_id))
+    end)
+  end)
+
+  it("may share its address with another, on a port of its own", function()
+    local world = sim.world { seed = 2, nodes = 0 }
+    world:add { address = "127.0.0.1" }
+    world:set("port", 9043):add { address = "127.0.0.1" }
+    for i = 1, 2 do
+      local session = assert(world:connect { contact_points = world:node(i):address() })
+      local rows = assert(session:execute "SELECT host_id, rpc_port FROM system.local")
+      assert.equal(world:node(i):host_id(), tostring(rows[1].host_id))
+      assert.equal(9041 + i, rows[1].rpc_port)
+      rows = assert(session:execute "SELECT native_port FROM system.peers_v2")
+      assert.equal(9044 - i, rows[1].native_port)
+    end
+  end)
+end)
+
 describe("TRUNCATE", function()
   it("asks all nodes, whoever has the rows", function()
     local world = sim.world { seed = 1, nodes = 4, detection = "10s", truncate_timeout = "30s" }
