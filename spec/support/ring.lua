@@ -94,6 +94,12 @@ function ring.parse(partitioner, text)
   return out, room
 end
 
+-- The token of a key, and the copy of the key that it may borrow.
+function ring.token(partitioner, key)
+  local copy = unit.buffer(key)
+  return ffi.new("cql__token[1]", { C.cql__token_make(partitioner, copy, #key) }), copy
+end
+
 -- Gives the builder these points { { text, owner }, ... }; 0 or an error.
 function ring.add(builder, points)
   for _, point in ipairs(points) do
