@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-enum { NOWHERE = UINT32_MAX };
+#define NOWHERE UINT32_MAX
 
 static int by_datacenter(const cql__replication *replication) {
   return replication->strategy == CQL__NETWORK_TOPOLOGY;
