@@ -24,12 +24,26 @@ end
 cassandra.describe("behind ScyllaDB's face", {
   nodes = 2, advertise = PREFIX, prop = "cassandra.unsafesystem=true",
 }, function(server)
-  local face
+  local face, direct
+
+  local function connect(more)
+    local options = { contact_points = PREFIX .. "1," .. PREFIX .. "2", consistency = "one" }
+    for name, value in pairs(more or {}) do options[name] = value end
+    return assert(cql.connect(options))
+  end
+
+  -- A count of all nodes.
+  local function total(name)
+    local sum = 0
+    for _, counts in pairs(face:counts()) do sum = sum + (counts[name] or 0) end
+    return sum
+  end
 
   setup(function()
-    local session = assert(cql.connect(server:options {
+    direct = assert(cql.connect(server:options {
       contact_points = server:nodes()[1].address, consistency = "all",
     }))
+    local session = direct
     assert(session:execute("CREATE KEYSPACE face WITH replication = "
       .. "{'class': 'SimpleStrategy', 'replication_factor': 2}"))
     assert(session:execute "CREATE TABLE face.t (id int PRIMARY KEY, name text)")
@@ -37,11 +51,11 @@ cassandra.describe("behind ScyllaDB's face", {
     for id = 0, 199 do
       assert(session:execute("INSERT INTO face.t (id, name) VALUES (?, ?)", { id, "row " .. id }))
     end
-    assert(session:close())
     face = scylla_face.start(server, PREFIX)
   end)
   teardown(function()
     if face then face:stop() end
+    assert(direct:close())
   end)
 
   it("ScyllaDB's Python driver sees shards, marks and tablets", function()
@@ -71,5 +85,67 @@ cassandra.describe("behind ScyllaDB's face", {
     assert.is_true(there(after) - there(before) >= 200)
     assert.equal(before[PREFIX .. "1"]["tablet payload"], after[PREFIX .. "1"]["tablet payload"])
     assert.is_true((after[PREFIX .. "1"]["shard-aware port"] or 0) > 0)
+  end)
+
+  it("every connection says which extensions it speaks", function()
+    local session = connect()
+    for _, counts in pairs(face:counts()) do
+      for _, key in ipairs {
+        "SCYLLA_LWT_ADD_METADATA_MARK", "SCYLLA_RATE_LIMIT_ERROR", "TABLETS_ROUTING_V1",
+        "SCYLLA_USE_METADATA_ID",
+      } do
+        assert.is_string(counts.startup[key], key)
+      end
+    end
+    assert(session:close())
+  end)
+
+  it("a rate limit is an error of its own, and not asked for twice", function()
+    local session = connect()
+    local select = assert(session:prepare("SELECT name FROM face.t WHERE id = ?",
+      { idempotent = true }))
+    face:ask "limit 3"
+    for id = 1, 6 do
+      local rows, err = session:execute(select, { id })
+      if id <= 3 then
+        assert.is_nil(rows)
+        assert.equal("RATE_LIMIT_ERROR", err.name)
+        assert.equal(0xF000, err.code)
+      else
+        assert.equal("row " .. id, rows[1].name)
+      end
+    end
+    assert(session:close())
+  end)
+
+  it("new columns come with their id, also in v4, and are known from then on", function()
+    local session = connect()
+    local query = "SELECT * FROM face.t WHERE id = ?"
+    local select = assert(session:prepare(query))
+    for id = 1, 20 do assert.equal("row " .. id, session:execute(select, { id })[1].name) end
+    local skipped, changed = total "metadata skipped", total "metadata changed"
+    assert.is_true(skipped >= 20)
+    assert(direct:execute "ALTER TABLE face.t ADD extra text")
+    agreed(direct)
+    assert(direct:execute "UPDATE face.t SET extra = 'more' WHERE id = 1")
+    for number = 1, 2 do -- others prepare it again, so that the nodes know it and its new columns
+      local other = connect { contact_points = PREFIX .. number }
+      for _ = 1, 10 do assert(other:execute(query, { 1 })) end
+      assert(other:close())
+    end
+    for id = 1, 20 do
+      local row = assert(session:execute(select, { id }))[1]
+      assert.equal("row " .. id, row.name)
+      assert.equal(id == 1 and "more" or nil, row.extra)
+    end
+    assert.is_true(total "metadata changed" > changed)
+    changed, skipped = total "metadata changed", total "metadata skipped"
+    for id = 1, 20 do
+      local row = assert(session:execute(select, { id }))[1]
+      assert.equal(id == 1 and "more" or nil, row.extra)
+    end
+    assert.equal(changed, total "metadata changed")
+    assert.equal(skipped + 20, total "metadata skipped")
+    assert(session:close())
   end)
 end)
