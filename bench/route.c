@@ -107,7 +107,7 @@ static cql__places make_places(uint32_t nodes) {
     list[i].datacenter = i % 2;
     list[i].rack = i / 2 % 3;
     list[i].distance =
-        i % 2 ? CQL__DISTANCE_REMOTE : (i / 2 % 3 ? CQL__DISTANCE_LOCAL : CQL__DISTANCE_RACK);
+        i % 2 ? CQL_DISTANCE_REMOTE : (i / 2 % 3 ? CQL_DISTANCE_LOCAL : CQL_DISTANCE_RACK);
   }
   return (cql__places){list, nodes, 2, names};
 }

@@ -4,17 +4,10 @@
 
 #include "cluster/replication.h"
 
-typedef enum cql__distance {
-  CQL__DISTANCE_RACK,
-  CQL__DISTANCE_LOCAL,
-  CQL__DISTANCE_REMOTE,
-  CQL__DISTANCE_IGNORED
-} cql__distance;
-
 /* Where a node stands. Racks of different datacenters are different ones, whatever their ids. */
 typedef struct cql__place {
   uint32_t datacenter, rack;
-  uint8_t distance;
+  uint8_t distance; /* CQL_DISTANCE_* */
 } cql__place;
 
 /* Borrowed by those who take it. */

@@ -51,8 +51,8 @@ void cql__plans_unref(cql__plans *plans) {
 }
 
 /* Those of the replicas that are so far away, behind the first `at`; how many there are then. */
-static uint16_t append(const cql__plans *plans, uint32_t count, cql__distance distance,
-                       cql__plan *plan, uint16_t at) {
+static uint16_t append(const cql__plans *plans, uint32_t count, int distance, cql__plan *plan,
+                       uint16_t at) {
   for (uint32_t i = 0; i < count; i++)
     if (plans->distances[plans->replicas[i]] == distance) plan->nodes[at++] = plans->replicas[i];
   return at;
@@ -61,9 +61,9 @@ static uint16_t append(const cql__plans *plans, uint32_t count, cql__distance di
 static void make(cql__plans *plans, uint32_t range, cql__plan *plan) {
   uint32_t count = cql__placement_walk(&plans->placement, plans->ring, range, plans->replicas);
   plan->primary = count ? plans->replicas[0] : CQL__NO_NODE;
-  plan->rack_end = append(plans, count, CQL__DISTANCE_RACK, plan, 0);
-  plan->local_end = append(plans, count, CQL__DISTANCE_LOCAL, plan, plan->rack_end);
-  plan->remote_end = append(plans, count, CQL__DISTANCE_REMOTE, plan, plan->local_end);
+  plan->rack_end = append(plans, count, CQL_DISTANCE_RACK, plan, 0);
+  plan->local_end = append(plans, count, CQL_DISTANCE_LOCAL, plan, plan->rack_end);
+  plan->remote_end = append(plans, count, CQL_DISTANCE_REMOTE, plan, plan->local_end);
   plan->ready = 1;
 }
 
