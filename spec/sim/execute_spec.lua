@@ -107,6 +107,57 @@ describe("conditions", function()
   end)
 end)
 
+describe("a batch", function()
+  it("writes to several tables, and in several keyspaces", function()
+    within(nil, function(_, session)
+      local batch = session:batch()
+        :add("INSERT INTO t (id, at, v) VALUES (1, ?, 'here')", { 1 })
+        :add "INSERT INTO two.t (id, at, v) VALUES (1, 2, 'there')"
+      assert(session:execute(batch))
+      assert.equal("here", assert(session:execute "SELECT v FROM one.t")[1].v)
+      assert.equal("there", assert(session:execute "SELECT v FROM two.t")[1].v)
+    end)
+  end)
+
+  it("is refused as a whole where the values of one statement don't fit it", function()
+    within(nil, function(world, session)
+      local before = world:counters().batches
+      for _, case in ipairs {
+        { { 2, "b", "c" }, "has 2 markers, and 3 values" }, { { "two", "b" }, "int takes" },
+        { { at = 2, w = 1 }, "unknown marker" },
+      } do
+        local batch = session:batch():add(INSERT, { 1, "a" }):add(INSERT, case[1])
+        local ok, rows, err = pcall(session.execute, session, batch)
+        local why = ok and (assert(not rows) and nil or err.message) or rows
+        assert.matches(case[2], tostring(why))
+      end
+      assert.equal(before, world:counters().batches)
+      assert.equal(0, #assert(session:execute "SELECT v FROM t"))
+    end)
+  end)
+end)
+
+describe("a user type", function()
+  for version = 3, 5 do
+    it("that gets a field is read with it and written without it, on v" .. version, function()
+      within({ protocol_max = version }, function(_, session)
+        assert(session:execute "CREATE TYPE place (street text, zip int)")
+        assert(session:execute "CREATE TABLE homes (id int PRIMARY KEY, at frozen<place>)")
+        local insert = assert(session:prepare "INSERT INTO homes (id, at) VALUES (?, ?)")
+        local select = assert(session:prepare "SELECT at FROM homes WHERE id = ?")
+        local home = { street = "Lane", zip = 7 }
+        assert(session:execute(insert, { 1, home }))
+        assert.same(home, assert(session:execute(select, { 1 }))[1].at)
+        assert(session:execute "ALTER TYPE place ADD city text")
+        assert(session:execute(insert, { 2, home })) -- as it was prepared
+        for id = 1, 2 do assert.same(home, assert(session:execute(select, { id }))[1].at) end
+        assert(session:execute "INSERT INTO homes (id, at) VALUES (3, {city: 'Rome'})")
+        assert.same({ city = "Rome" }, assert(session:execute(select, { 3 }))[1].at)
+      end)
+    end)
+  end
+end)
+
 describe("a text that was prepared", function()
   it("is another in another keyspace", function()
     within(nil, function(_, session)

@@ -149,6 +149,90 @@ describe("a node", function()
   end)
 end)
 
+describe("a session", function()
+  -- Rows that it could write, and the errors of the others, while `body` runs.
+  local function writing(world, session, every_ms, body)
+    local written, failed, ended = 0, {}, false
+    world.cql.spawn(function()
+      while not ended do
+        local rows, err = session:execute("INSERT INTO ks.t (id, v) VALUES (?, 'x')", { written },
+          { idempotent = true, consistency = "one" })
+        if rows then written = written + 1 else failed[#failed + 1] = err.name end
+        sleep(world, every_ms)
+      end
+    end)
+    body()
+    ended = true
+    return written, failed
+  end
+
+  it("goes on while its nodes restart, one after the other", function()
+    local world = world_of { boot = "3s" }
+    with_session(world, { reconnect_max_ms = 1000 }, function(session)
+      local written, failed = writing(world, session, 20, function()
+        for _, node in ipairs(world.nodes) do
+          node:stop():start()
+          sleep(world, 15000)
+          assert.is_true(node:counters().connections > 0)
+        end
+      end)
+      assert.same({}, failed)
+      assert.is_true(written > 1000, written)
+    end)
+  end)
+
+  it("goes on with the connections that it has while one is opened again", function()
+    local world = world_of { nodes = 1 }
+    with_session(world, { contact_points = "127.0.0.1", connections_per_node = 3 },
+      function(session)
+        sleep(world, 1000)
+        local count = #world:connections()
+        assert.is_true(count >= 3)
+        local _, failed = writing(world, session, 5, function()
+          for _ = 1, 5 do
+            world:connections()[2]:finish "close"
+            sleep(world, 5000)
+            assert.equal(count, #world:connections())
+          end
+        end)
+        assert.same({}, failed)
+      end)
+  end)
+
+  it("waits for a cluster that starts later, if it may try again", function()
+    local world = sim.world { nodes = { { start = false } } }
+    world:at(5000, function() world:node(1):start() end)
+    world:run(function()
+      local session = assert(world:connect { connect_retry = true, connect_timeout_ms = 30000 })
+      assert.is_true(world:now() >= 5000)
+      session:close()
+      local none, err = world:connect { contact_points = "127.0.0.7", connect_retry = true,
+        connect_timeout_ms = 3000 }
+      assert.is_nil(none)
+      assert.is_truthy(err)
+    end)
+  end)
+
+  it("serves again when its keyspace, which was dropped, is there again", function()
+    local world = world_of { nodes = 1 }
+    with_session(world, { contact_points = "127.0.0.1", keyspace = "ks", reconnect_max_ms = 1000 },
+      function(session)
+        assert(session:execute "SELECT v FROM t")
+        world:given "DROP KEYSPACE ks"
+        world:node(1):restart()
+        sleep(world, 5000)
+        local rows, err = session:execute("SELECT v FROM t", nil, { timeout_ms = 2000 })
+        assert.is_nil(rows)
+        assert.is_truthy(err)
+        world:given("CREATE KEYSPACE ks WITH replication = "
+          .. "{'class': 'SimpleStrategy', 'replication_factor': 1}",
+          "CREATE TABLE ks.t (id int PRIMARY KEY, v text)")
+        sleep(world, 5000)
+        assert(session:execute "SELECT v FROM t")
+      end)
+  end)
+end)
+
 describe("the network", function()
   it("that is cut keeps what was sent until it is whole again", function()
     local world = world_of { nodes = 1, latency = "1ms" }

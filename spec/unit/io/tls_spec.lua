@@ -294,6 +294,23 @@ describe("TLS", function()
     world:free()
   end)
 
+  it("finds that the server closes, or resets, amid the handshake", function()
+    for _, how in ipairs { "close", "reset" } do
+      local hello = ""
+      local world = loopback.new({ tls = true, tls_ca = certificates.ca, connect_retry = false },
+        { deaf = true })
+      world:until_("a connection that said hello", function()
+        hello = hello .. (world.peers[1] and world.peers[1].socket:receive() or "")
+        return #hello > 0
+      end)
+      world.peers[1].socket[how](world.peers[1].socket)
+      local event = world:event(C.CQL_EVENT_FAILED)
+      assert.is_true(event.status == C.CQL_ETLS or event.status == C.CQL_ECONNECT)
+      assert.matches(how == "reset" and "reset" or "closed", event.message)
+      world:free()
+    end
+  end)
+
   it("gives up on a server that accepts and stays silent", function()
     local world = loopback.new({
       tls = true, tls_ca = certificates.ca, connect_retry = false, connect_timeout_ms = 50,
