@@ -2,6 +2,7 @@
 #include "base/block.h"
 #include "base/wheel.h"
 #include "cluster/shard.h"
+#include "cluster/tablets.h"
 #include "connection/streams.h"
 #include "connection/writer.h"
 #include "session/session.h"
@@ -45,4 +46,16 @@ cql__link *cql__spec_session_link(const cql_session_t *session) { return session
 uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb);
 uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb) {
   return cql__shard_of(token, count, ignore_msb);
+}
+
+/* `user`: a node's number for each id that ends in these two bytes. */
+uint16_t cql__spec_tablets_resolve(void *user, const uint8_t id[16]);
+uint16_t cql__spec_tablets_resolve(void *user, const uint8_t id[16]) {
+  const uint16_t *nodes = user;
+  return nodes[id[14] << 8 | id[15]];
+}
+
+uint16_t cql__spec_tablets_node(const cql__tablets *tablets, uint16_t host);
+uint16_t cql__spec_tablets_node(const cql__tablets *tablets, uint16_t host) {
+  return cql__tablets_node(tablets, host);
 }

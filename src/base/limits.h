@@ -61,6 +61,11 @@
 /* What changes the cluster comes as several events: the topology is read once for them. */
 #define CQL__DEBOUNCE_MS 1000
 
+/* Replicas of one tablet that are believed. */
+#define CQL__TABLET_REPLICAS_MAX 1000
+/* Nodes that tablets may live on; more than clusters have, few enough to be looked through. */
+#define CQL__TABLET_OWNERS_MAX 4096
+
 /* Shapes of rows that a session remembers beside those of prepared statements. */
 #define CQL__SHAPES_MAX 256
 
