@@ -331,6 +331,9 @@ local function add_detail(failure, c)
     failure.rejected_by_coordinator = detail.rejected_by_coordinator ~= 0
   end
   failure.write_type = text(detail.write_type) or nil
+  if failure.write_type == "CAS" and c.protocol_version >= 5 then
+    failure.contentions = detail.contentions
+  end
   failure.keyspace, failure.table = text(detail.keyspace) or nil, text(detail.table) or nil
 end
 

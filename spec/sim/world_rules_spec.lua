@@ -126,6 +126,79 @@ describe("a rule", function()
     end)
   end)
 
+  it("is for a session, one of its connections, a shard, a keyspace, a version", function()
+    within({ product = "scylla", shards = 2 }, { keyspace = "ks" }, function(world, session)
+      local other = assert(world:connect { protocol_version = 3 })
+      local function plays(parts)
+        parts.text, parts.error = READ, "OVERLOADED"
+        local rule = world:rule(parts)
+        local one = not session:execute(READ, nil, { idempotent = false })
+        local two = not other:execute(READ, nil, { idempotent = false })
+        assert.equal((one and 1 or 0) + (two and 1 or 0), rule:played())
+        rule:remove()
+        return one, two
+      end
+      local function asked_by(whom)
+        local list = world:asked { place = world:place(whom), text = READ }
+        return list[#list]
+      end
+      assert(session:execute(READ))
+      assert(other:execute(READ))
+      local mine, theirs = asked_by(session), asked_by(other)
+      assert.same({ true, false }, { plays { place = world:place(session) } })
+      assert.same({ false, true }, { plays { ["not place"] = world:place(session) } })
+      local both_places = { world:place(session), world:place(other) }
+      assert.same({ true, true }, { plays { place = both_places } })
+      assert.same({ true, false }, { plays { keyspace = "ks" } })
+      assert.same({ false, true }, { plays { version = 3 } })
+      assert.same({ true, true }, { plays { shard = { 0, 1 } } })
+      assert.same({ false, false }, { plays { shard = 7 } })
+      assert.is_true(mine.connection ~= theirs.connection)
+      assert.same({ false, false }, { plays { connection = 99 } })
+      for _, case in ipairs { { mine, true }, { theirs, false } } do
+        local rule = world:rule { text = READ, connection = case[1].connection, error = "INVALID" }
+        local both = { session:execute(READ) == nil, other:execute(READ) == nil }
+        if rule:played() > 0 then assert.same({ case[2], not case[2] }, both) end
+        rule:remove()
+      end
+    end)
+  end)
+
+  it("says all that errors have: contentions, another consistency; and closes after a while",
+    function()
+      within({ protocol_max = 5 }, { reconnect_min_ms = 10 }, function(world, session)
+        world:rule { text = READ, times = 1, error = "CAS_WRITE_UNKNOWN", received = 1,
+          required = 2, error_consistency = "serial" }
+        local _, err = session:execute(READ)
+        assert.same({ "CAS_WRITE_UNKNOWN", "serial", 1, 2 },
+          { err.name, err.consistency, err.received, err.required })
+        world:rule { text = READ, times = 1, error = "WRITE_TIMEOUT", write_type = "CAS",
+          contentions = 3 }
+        _, err = session:execute(READ, nil, { idempotent = false })
+        assert.same({ "WRITE_TIMEOUT", "CAS", 3 }, { err.name, err.write_type, err.contentions })
+        world:rule { text = READ, times = 1, close = "close", close_delay = "400ms" }
+        local count = #world:connections()
+        assert.equal("one", assert(session:execute(READ))[1].v) -- the answer comes before
+        assert.equal(count, #world:connections())
+        local lost = session:metrics().connections_lost
+        world.cql.sleep(300)
+        assert.equal(lost, session:metrics().connections_lost)
+        world.cql.sleep(300)
+        assert.equal(lost + 1, session:metrics().connections_lost)
+      end)
+    end)
+
+  it("answers pages, and the request for the next is one more that it may play for", function()
+    within(nil, nil, function(world, session)
+      world:rule { text = "SELECT pages", times = 2, columns = "n int", rows = { "1", "2" },
+        paging_state = "more" }
+      world:rule { text = "SELECT pages", columns = "n int", rows = { "3" } }
+      local count = 0
+      for row in assert(session:execute "SELECT pages"):each() do count = count + row.n end
+      assert.equal(9, count)
+    end)
+  end)
+
   it("delays, stays silent, warns, sends payloads", function()
     within(nil, { request_timeout_ms = 500 }, function(world, session)
       local rule = world:rule { text = READ, delay = "100ms", warning = "slow" }

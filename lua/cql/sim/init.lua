@@ -113,13 +113,19 @@ function World:given(...)
   return self
 end
 
+--- The place of a session in the network: what rules and the journal know it by.
+---@param session cql.Session
+---@return integer
+function World:place(session)
+  local place = C.cql_sim_session_place(self.handle, session.handle)
+  if place == C.CQL_EINVAL then check(self, place) end -- places are below it
+  return place
+end
+
 -- A node's, a session's, or that of all clients.
 local function place_of(world, where)
   if not where then return C.CQL_SIM_CLIENTS end
-  if not where.handle then return where.id end
-  local place = C.cql_sim_session_place(world.handle, where.handle)
-  if place == C.CQL_EINVAL then check(world, place) end -- places are below it
-  return place
+  return where.handle and world:place(where) or where.id
 end
 
 --- Nothing passes between the two any more; without `other` between a node and all clients.

@@ -22,7 +22,7 @@ local function asked_of(world, a)
     consistency = CONSISTENCIES[a.consistency], version = a.version, values = a.value_count,
     statements = a.statements, page_size = a.page_size >= 0 and a.page_size or nil,
     error = a.error >= 0 and a.error or nil, token = a.has_token ~= 0 and a.token or nil,
-    connection = a.connection, stream = a.stream,
+    connection = a.connection, stream = a.stream, place = a.place,
   }
   for i, name in ipairs(VERDICTS) do
     if bit.band(a.verdict, bit.lshift(1, i - 1)) ~= 0 then entry[name] = true end
