@@ -1,27 +1,19 @@
 --- Configuration: a table of options becomes the library's own; what only Lua uses stays here.
 local ffi = require "ffi"
 local C = require("cql.ffi").C
+local event_of = require "cql.event"
 local names = require "cql.names"
 
 local config = {}
 
 -- Options that the core doesn't know: their types.
 local OWN = {
-  authenticate = "function", log = "function", on = "table", name = "string",
+  authenticate = "function", distance = "function", log = "function", on = "table", name = "string",
   int64 = "string", plain = "boolean", array = "boolean",
 }
 
-local EVENTS = {
-  ready = ffi.C.CQL_EVENT_READY,
-  failed = ffi.C.CQL_EVENT_FAILED,
-  connection_opened = ffi.C.CQL_EVENT_CONNECTION_OPENED,
-  connection_failed = ffi.C.CQL_EVENT_CONNECTION_FAILED,
-  connection_closed = ffi.C.CQL_EVENT_CONNECTION_CLOSED,
-  warning = ffi.C.CQL_EVENT_WARNING,
-  closed = ffi.C.CQL_EVENT_CLOSED,
-}
-config.event_names = {}
-for name, number in pairs(EVENTS) do config.event_names[number] = name end
+-- Functions that answer questions of the core, which asks if it is told to.
+local ASKED = { authenticate = "ask_authenticate", distance = "ask_distance" }
 
 local known = {}
 for name in pairs(OWN) do known[name] = true end
@@ -44,7 +36,7 @@ local function check_own(options, level)
     error("option int64 takes \"auto\", \"cdata\", \"number\" or \"string\"", level + 1)
   end
   for name, handler in pairs(options.on or {}) do
-    if not EVENTS[name] then error(names.unknown("event", name, EVENTS), level + 1) end
+    event_of.check(name, level + 1)
     if type(handler) ~= "function" then
       error(("on.%s takes a function, not a %s"):format(name, type(handler)), level + 1)
     end
@@ -116,8 +108,17 @@ function config.build(options, level)
       error(why ~= "" and why or "not enough memory", level + 1)
     end
   end
-  if options.authenticate then C.cql_config_set(handle, "ask_authenticate", "true") end
+  for name, switch in pairs(ASKED) do
+    if options[name] then C.cql_config_set(handle, switch, "true") end
+  end
   return handle
+end
+
+--- The functions of a configuration that answer questions, by their names.
+function config.asked(options)
+  local asked = {}
+  for name in pairs(ASKED) do asked[name] = options[name] end
+  return asked
 end
 
 return config

@@ -1,20 +1,11 @@
 --- Connecting: a session is opened, or shared by its name, and waited for.
 local error_of = require "cql.error"
+local gate_of = require "cql.gate"
 local host = require "cql.host"
 local session_of = require "cql.session"
 
 local TIMEOUT_MS = 5000 -- connect_timeout_ms, unless the options say another
 local GRACE_MS = 500 -- for the reason of a failed connect to come in before we give up
-
--- Completed when the session is ready, has failed, or the time is over; whichever comes first.
-local Gate = {}
-Gate.__index = Gate
-function Gate:complete(ready, failure)
-  if self.passed then return end
-  local waiter = self.waiter
-  self.passed, self.waiter = true, nil -- whoever is later holds the gate for some time yet
-  host.wake(waiter, ready, failure)
-end
 
 local function no_host(last)
   local why = "no node answered within connect_timeout_ms"
@@ -27,11 +18,9 @@ local function wait_until_ready(session, timeout_ms)
   if session.failure then return nil, session.failure end
   local ok, why = host.drive(session)
   if not ok then return nil, error_of.driver("NO_DRIVER", why) end
-  local waiter = host.waiter "seldom"
-  local gate = setmetatable({ waiter = waiter }, Gate)
+  local gate = gate_of.new(host.waiter "seldom")
   session.gates[#session.gates + 1] = gate
-  host.after(timeout_ms, gate)
-  local ready, failure = host.wait(session, waiter)
+  local ready, failure = gate:wait(session, timeout_ms)
   for i, one in ipairs(session.gates) do
     if one == gate then table.remove(session.gates, i) break end
   end

@@ -1,5 +1,5 @@
 --- The pump: the one caller of cql_poll. It empties the library's queue into Lua and completes
---- whoever waits, by slots. No user code runs in it, but for authenticators, which may not wait.
+--- whoever waits, by slots. No user code runs in it but what answers questions, and may not wait.
 --
 -- A slot belongs to one request of the library from submit to completion, whatever became of
 -- whoever waits for it. Slots are reused, for a table whose keys only grow is rehashed for ever.
@@ -8,7 +8,8 @@ local C = require("cql.ffi").C
 local error_of = require "cql.error"
 local host = require "cql.host"
 local result = require "cql.result"
-local config = require "cql.config"
+local event_of = require "cql.event"
+local question = require "cql.question"
 local queue_of = require "cql.queue"
 
 local pcall, wake = pcall, host.wake
@@ -129,62 +130,32 @@ local function complete(session, c)
   if session.busy.first then make_room(session) end
 end
 
--- ---- events and questions ----
-
-local function event_of(c)
-  local event = c.event
-  return {
-    name = config.event_names[c.code] or "event " .. c.code,
-    address = ffi.string(event.address),
-    message = ffi.string(event.message),
-    error = c.status ~= 0 and error_of.status(c.status, ffi.string(event.message)) or nil,
-  }
-end
+-- ---- events ----
 
 -- What a session does with its own events, before its users hear of them.
 local OWN = {
-  [ffi.C.CQL_EVENT_READY] = function(session) session:on_ready() end,
-  [ffi.C.CQL_EVENT_FAILED] = function(session, event)
+  ready = function(session) session:on_ready() end,
+  failed = function(session, event)
     local failure, last = event.error, session.last_failure
     if last then failure.message = last.address .. ": " .. failure.message end
     session:on_failed(failure)
   end,
-  [ffi.C.CQL_EVENT_CONNECTION_FAILED] = function(session, event)
-    session.last_failure = event
+  connection_failed = function(session, event) session.last_failure = event end,
+  connection_opened = function(session) session:on_opened() end,
+  warning = function(session, event)
+    session:log("warning", (event.address and event.address .. ": " or "") .. event.message)
   end,
-  [ffi.C.CQL_EVENT_CONNECTION_OPENED] = function(session) session:on_opened() end,
-  [ffi.C.CQL_EVENT_WARNING] = function(session, event)
-    session:log("warning", event.address .. (event.address ~= "" and ": " or "") .. event.message)
-  end,
-  [ffi.C.CQL_EVENT_CLOSED] = function(session) session.closed_told = true end,
+  closed = function(session) session.closed_told = true end,
 }
 
 local function handle_event(session, c)
-  local event = event_of(c)
-  local own = OWN[c.code]
+  local name, subscriptions = event_of.names[c.code], session.subscriptions
+  local own, handler = OWN[name], session.handlers[name]
+  if not (own or handler or subscriptions[1]) then return end
+  local event = event_of.of(c)
   if own then own(session, event) end
-  local handler = session.handlers[event.name]
   if handler then host.handle(handler, event) end
-end
-
--- An authenticator gives the next token. No answer: PLAIN with the configured password.
-local function handle_question(session, c)
-  local event = c.event
-  local challenge = event.data.length >= 0 and ffi.string(event.data.data, event.data.length) or nil
-  local tag, about = c.tag, {
-    address = ffi.string(event.address), mechanism = ffi.string(event.message),
-  }
-  local ok, token = host.answer("authenticate", session.authenticate, challenge, about)
-  if ok and type(token) == "string" then
-    C.cql_answer(session.handle, tag, token, #token)
-    return
-  end
-  if not ok then
-    session:log("error", "authenticate failed: " .. tostring(token))
-  elseif token ~= nil then
-    session:log("error", "authenticate must give a string or nil, not a " .. type(token))
-  end
-  C.cql_answer(session.handle, tag, nil, ffi.C.CQL_NULL)
+  for i = 1, #subscriptions do subscriptions[i]:put(event) end
 end
 
 -- ---- moving ----
@@ -203,7 +174,7 @@ function pump.move(session)
       elseif kind == C.CQL_EVENT then
         handle_event(session, c)
       else
-        handle_question(session, c)
+        question.answer(session, c)
       end
     end
   until count < BATCH
@@ -223,6 +194,7 @@ function pump.abandon(session, status)
     end
   end
   session:on_failed(failure)
+  session:end_subscriptions(failure)
   host.detach(session) -- a turn has nothing to do for it, and would not sleep for it
 end
 

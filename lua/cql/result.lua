@@ -290,16 +290,20 @@ end
 
 local change = ffi.new "cql_schema_change_t"
 
+--- What changed, by the fields of a cql_schema_change_t.
+---@return table change, target, keyspace, name, arguments
+function result.schema_change(fields)
+  return {
+    change = text(fields.change) or nil, target = text(fields.target) or nil,
+    keyspace = text(fields.keyspace) or nil, name = text(fields.name) or nil,
+    arguments = fields.arguments.length >= 0 and string_list(fields.arguments) or nil,
+  }
+end
+
 local function decode_schema_change(done, c)
   if C.cql_result_schema_change(c, change) < 0 then return malformed() end
   local rows = setmetatable({}, new_meta(execution_of(done, c)))
-  details[rows] = {
-    schema_change = {
-      change = text(change.change), target = text(change.target),
-      keyspace = text(change.keyspace), name = text(change.name) or nil,
-      arguments = change.arguments.length >= 0 and string_list(change.arguments) or nil,
-    },
-  }
+  details[rows] = { schema_change = result.schema_change(change) }
   return rows
 end
 

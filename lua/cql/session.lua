@@ -13,6 +13,8 @@ local binder_of = require "cql.binder"
 local buffer_of = require "cql.buffer"
 local queue_of = require "cql.queue"
 local future_of = require "cql.future"
+local node_of = require "cql.node"
+local subscription_of = require "cql.subscription"
 local paging = require "cql.paging"
 
 -- What each request needs, under names that never change: LuaJIT compiles such functions without
@@ -524,6 +526,51 @@ function Session:use(keyspace)
   return true
 end
 
+-- ---- the cluster ----
+
+--- The nodes of the cluster by their addresses, with what is known of them now.
+---@return cql.Node[]?, cql.Error?
+function Session:nodes()
+  if not self.handle then return refuse(closed(self)) end
+  return node_of.all(self)
+end
+
+-- What the library does in turns to come: true, or nil and an error.
+local function begin(session, call)
+  if not session.handle then return refuse(closed(session)) end
+  local failure = undriven(session)
+  if failure then return nil, failure end
+  local status = call(session.handle)
+  if status ~= 0 then return nil, error_of.status(status) end
+  return true
+end
+
+--- Has the nodes and tokens of the cluster read again, as happens by itself when the cluster tells
+--- of a change. Does not wait for it: the event `topology` follows.
+---@return boolean? true
+---@return cql.Error?
+function Session:refresh() return begin(self, C.cql_session_refresh) end
+
+--- Asks the function `distance` of the configuration again for every node: after what it goes by
+--- has changed. Connections are opened and closed accordingly; no request fails for it.
+---@return boolean? true
+---@return cql.Error?
+function Session:refresh_distances() return begin(self, C.cql_session_refresh_distances) end
+
+--- Events of this session from now on, in a queue of their own that holds `options.size` of them
+--- (1,000); then the oldest are lost, and the next one read says how many were. Read them with
+--- subscription:next(), and end it with subscription:close(). The filter is a name, an array of
+--- names, or a function of the event that may not wait; nil: all.
+---@param filter string|string[]|function|nil
+---@param options table? size
+---@return cql.Subscription?, cql.Error?
+function Session:subscribe(filter, options)
+  if not self.handle then return refuse(closed(self)) end
+  local one = subscription_of.new(self, filter, options, 2)
+  self.subscriptions[#self.subscriptions + 1] = one
+  return one
+end
+
 -- ---- state ----
 
 local metrics_out = ffi.new "cql_metrics_t"
@@ -586,9 +633,28 @@ end
 -- ---- what the pump tells ----
 
 function Session:move() return pump.move(self) end
-function Session:make_room() return pump.make_room(self) end
+
 function Session:clear_the_way(turned) return pump.clear_the_way(self, turned) end
 function Session:abandon(status) return pump.abandon(self, status) end
+
+function Session:look_again()
+  pump.make_room(self)
+  for _, one in ipairs(self.subscriptions) do one:look_again() end
+end
+
+function Session:end_subscriptions(failure)
+  local list = self.subscriptions
+  self.subscriptions = {}
+  for _, one in ipairs(list) do one:finish(failure) end
+end
+
+-- Does somebody wait for an event?
+function Session:is_heard()
+  for _, one in ipairs(self.subscriptions) do
+    if one.waiting[1] then return true end
+  end
+  return false
+end
 
 function Session:log(level, text)
   local log = self.log_function
@@ -631,6 +697,7 @@ function Session:on_closed()
   self.handle = nil
   C.cql_session_free(ffi.gc(handle, nil))
   for waiter in queue_of.pop, self.busy do host.wake(waiter) end
+  self:end_subscriptions(closed(self))
   for _, waiter in ipairs(self.closing or {}) do host.wake(waiter, true) end
   self.closing = nil
 end
@@ -657,7 +724,8 @@ function session_of.open(options, level, on_end)
     handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = queue_of.new(),
     rooms = 0, gates = {}, shapes = {}, void_cache = {}, version = 5,
     mode = options_of.mode(options), handlers = options.on or {},
-    log_function = options.log, authenticate = options.authenticate, on_end = on_end or nothing,
+    log_function = options.log, asked = config.asked(options), subscriptions = {},
+    on_end = on_end or nothing,
   }, Session)
   forget_statements(session)
   host.attach(session)

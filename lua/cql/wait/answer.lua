@@ -9,8 +9,14 @@ local answer = {}
 
 local answering -- the name of the function that runs now
 
---- Runs `call(...)`; true and what it gave, or false and why it failed. In a coroutine, so that
---- whatever yields in it comes back here.
+-- Errors may be tables, of which __tostring may raise.
+local function text_of(failure)
+  local ok, text = pcall(tostring, failure)
+  return ok and text or "an error that can't be shown"
+end
+
+--- Runs `call(...)`; true and what it gave, or false and why and where it failed. In a coroutine,
+--- so that whatever yields in it comes back here.
 function answer.run(name, call, ...)
   local outer = answering
   answering = name
@@ -18,7 +24,8 @@ function answer.run(name, call, ...)
   local ok, value = resume(thread, ...)
   answering = outer
   if status(thread) == "suspended" then return false, name .. " may not yield" end
-  return ok, value
+  if ok then return true, value end
+  return false, debug.traceback(thread, text_of(value))
 end
 
 --- Raises, if waiting is a mistake here: at `level`, or where waiter()'s caller was called.

@@ -67,7 +67,7 @@ end
 -- Does nobody wait for anything?
 local function idle(session)
   local slots = session.slots
-  if slots.free_count ~= slots.count or session.closing then return false end
+  if slots.free_count ~= slots.count or session.closing or session:is_heard() then return false end
   for _, gate in ipairs(session.gates) do
     if not gate.passed then return false end
   end
@@ -192,9 +192,11 @@ local function start_keeper(seconds)
   if not ok then report_once("warning", "the worker may be slow to exit: no timer: " .. why) end
 end
 
--- Sends the reader home, if nobody waits for anything and it may go.
+-- Sends the reader home, if nobody waits for anything and it may go. A worker that exits waits for
+-- nobody who only listens.
 local function dismiss(driver, exits)
   local session = driver.ref.session
+  if exits then session:end_subscriptions(error_of.driver("CLOSED", "the worker exits")) end
   if not idle(session) or not (exits or is_left_over(driver)) then return end
   driver.stays = true
   C.cql_poke_stop(session.handle)
@@ -348,6 +350,9 @@ function nginx.after(ms, gate)
   gate.waiter.gate, gate.waiter.due = gate, clock.now() + ms
 end
 
+--- Its waiter has waited: nothing is left of it.
+function nginx.forget() end
+
 local function left_ms(waiter) return math.max(0, math.ceil(waiter.due - clock.now())) end
 
 -- The waiter's time is over: now, or it can't be said otherwise.
@@ -371,7 +376,7 @@ local function look(session, waiter)
   if reads and waiter.done and waiter.a then
     nginx.report("warning", "an answer was there and nobody had been woken for it")
   end
-  session:make_room() -- whoever was woken for it may have been ended before it ran
+  session:look_again() -- whoever was woken may have been ended before it ran
   settle(session)
 end
 

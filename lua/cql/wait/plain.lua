@@ -20,35 +20,51 @@ local plain = {}
 plain.now = clock.now
 local now = plain.now
 
--- Sleepers: a heap by the time at which they are due, those of one time in order.
+-- Sleepers: a heap by the time at which they are due, those of one time in order. Each knows its
+-- place, so that one that need not wait any longer leaves no trace.
 local heap, heap_count, sleep_serial = {}, 0, 0
 
 local function earlier(a, b) return a.due < b.due or (a.due == b.due and a.serial < b.serial) end
 
-local function heap_push(entry)
-  heap_count = heap_count + 1
-  local at = heap_count
+local function heap_rise(entry, at)
   while at > 1 do
     local parent = math.floor(at / 2)
-    if not earlier(entry, heap[parent]) then break end
-    heap[at], at = heap[parent], parent
+    local above = heap[parent]
+    if not earlier(entry, above) then break end
+    heap[at], above.at, at = above, at, parent
   end
-  heap[at] = entry
+  heap[at], entry.at = entry, at
 end
 
-local function heap_pop()
-  local first, last = heap[1], heap[heap_count]
-  heap[heap_count] = nil
-  heap_count = heap_count - 1
-  local at = 1
-  while heap_count > 0 do
+local function heap_sink(entry, at)
+  while true do
     local child = at * 2
     if child > heap_count then break end
     if child < heap_count and earlier(heap[child + 1], heap[child]) then child = child + 1 end
-    if not earlier(heap[child], last) then break end
-    heap[at], at = heap[child], child
+    local below = heap[child]
+    if not earlier(below, entry) then break end
+    heap[at], below.at, at = below, at, child
   end
-  if heap_count > 0 then heap[at] = last end
+  heap[at], entry.at = entry, at
+end
+
+local function heap_push(entry)
+  heap_count = heap_count + 1
+  heap_rise(entry, heap_count)
+end
+
+local function heap_remove(entry)
+  local at, last = entry.at, heap[heap_count]
+  heap[heap_count] = nil
+  heap_count = heap_count - 1
+  if last == entry then return end
+  heap_rise(last, at)
+  heap_sink(last, last.at)
+end
+
+local function heap_pop()
+  local first = heap[1]
+  heap_remove(first)
   return first
 end
 
@@ -326,10 +342,18 @@ function plain.wait(session, waiter)
   return a, b
 end
 
---- Completes `target` in `ms` milliseconds.
-function plain.after(ms, target)
+local function sleep(ms, target)
   sleep_serial = sleep_serial + 1
-  heap_push { due = now() + ms, serial = sleep_serial, waiter = target }
+  local entry = { due = now() + ms, serial = sleep_serial, waiter = target, at = 0 }
+  heap_push(entry)
+  return entry
+end
+
+--- Completes `gate` in `ms` milliseconds, unless it is forgotten before.
+function plain.after(ms, gate) gate.alarm = sleep(ms, gate) end
+
+function plain.forget(gate)
+  if heap[gate.alarm.at] == gate.alarm then heap_remove(gate.alarm) end
 end
 
 --- Before something is submitted: will it be sent, and its answer read? Here the next turn does it.
@@ -346,7 +370,7 @@ function plain.sleep(ms)
   local is_time = type(ms) == "number" and ms >= 0 -- NaN is none
   if not is_time then error("cql.sleep takes milliseconds, 0 or more", 2) end
   local waiter = plain.waiter()
-  plain.after(ms, waiter)
+  sleep(ms, waiter)
   plain.wait(nil, waiter)
 end
 

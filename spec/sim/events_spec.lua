@@ -1,0 +1,249 @@
+-- Events of a session: handlers in its configuration, and subscriptions.
+local sim = require "cql.sim"
+
+local logged, session
+
+local function connect(world, options)
+  logged = {}
+  local all = { discover = true, consistency = "one",
+    log = function(level, text) logged[#logged + 1] = level .. ": " .. text end }
+  for name, value in pairs(options or {}) do all[name] = value end
+  session = assert(world:connect(all))
+  return session
+end
+
+local function settle(world) world.cql.sleep(1000) end
+
+-- The names of all events that are there by now.
+local function names(subscription)
+  local list = {}
+  for event in function() return subscription:next(0) end do list[#list + 1] = event.name end
+  return list
+end
+
+local KEYSPACE = "CREATE KEYSPACE %s WITH replication = "
+  .. "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+
+after_each(function()
+  if session then session:close(0) end
+  session = nil
+end)
+
+describe("a handler of events", function()
+  it("may wait, and ask the session", function()
+    local world, key = sim.world { nodes = 2 }, nil
+    connect(world, { on = { node_down = function(event)
+      world.cql.sleep(10)
+      assert.equal(world:node(2):address(), event.node.address)
+      key = assert(session:execute "SELECT key FROM system.local")[1].key
+    end } })
+    settle(world)
+    world:node(2):kill()
+    settle(world)
+    assert.equal("local", key)
+    assert.same({}, logged)
+  end)
+
+  it("that fails is told of, and the others go on", function()
+    local world, seen, told = sim.world {}, nil, nil
+    world.host.report = function(_, text) told = text end
+    connect(world, { on = {
+      schema_change = function() error "no such thing" end,
+      closed = function() seen = true end,
+    } })
+    settle(world)
+    assert(session:execute(KEYSPACE:format "shop"))
+    settle(world)
+    assert.matches("in a coroutine: .*no such thing", told)
+    session:close(0)
+    settle(world)
+    assert.is_true(seen)
+  end)
+end)
+
+describe("a subscription", function()
+  it("gives all events from its beginning on, in their order", function()
+    local world = sim.world { nodes = 2 }
+    connect(world)
+    local subscription = assert(session:subscribe())
+    settle(world)
+    assert.same({ "connection_opened", "node_up" }, names(subscription))
+    world:node(2):kill()
+    settle(world)
+    local found, at = names(subscription), {}
+    for i, name in ipairs(found) do at[name] = at[name] or i end
+    assert.is_true(math.max(at.connection_closed, at.node_down) < at.connection_failed)
+  end)
+
+  it("gives those of one name, of several, or that a function wants", function()
+    local world = sim.world { nodes = 2 }
+    connect(world)
+    local one = assert(session:subscribe "node_down")
+    local several = assert(session:subscribe { "node_down", "node_up" })
+    local chosen = assert(session:subscribe(function(event) return event.error ~= nil end))
+    settle(world)
+    world:node(2):kill()
+    settle(world)
+    assert.same({ "node_down" }, names(one))
+    assert.same({ "node_up", "node_down" }, names(several))
+    local found = names(chosen)
+    assert.same({ "connection_closed", "connection_failed" }, { found[1], found[2] })
+  end)
+
+  it("waits for the next event, in a coroutine and outside of any", function()
+    local world = sim.world {}
+    connect(world)
+    settle(world)
+    local changes = assert(session:subscribe "schema_change")
+    local function later()
+      world:at(world:now() + 500, function() assert(session:execute(KEYSPACE:format "shop")) end)
+    end
+    later()
+    assert.equal("CREATED", assert(changes:next()).schema_change.change)
+    local found
+    world:run(function()
+      world.cql.spawn(function() found = assert(changes:next()).schema_change end)
+      assert(session:execute "CREATE TABLE shop.items (id int PRIMARY KEY)")
+    end)
+    assert.same({ change = "CREATED", target = "TABLE", keyspace = "shop", name = "items" }, found)
+  end)
+
+  it("waits so long and no longer, and leaves nothing behind", function()
+    local world = sim.world {}
+    connect(world)
+    settle(world)
+    local changes = assert(session:subscribe "schema_change")
+    for _, ms in ipairs { 0, 1, 250 } do
+      local started = world:now()
+      local event, failure = changes:next(ms)
+      assert.is_nil(event)
+      assert.equal("TIMEOUT", failure.name)
+      assert.is_true(world:now() - started >= ms)
+    end
+  end)
+
+  it("leaves nothing behind of a wait that ended early", function()
+    local world = sim.world {}
+    connect(world)
+    settle(world)
+    local changes = assert(session:subscribe "schema_change")
+    world:run(function()
+      world.cql.spawn(function() assert(changes:next(3600000)) end)
+      assert(session:execute(KEYSPACE:format "shop"))
+    end)
+    session:close(0)
+    local ok = pcall(world.run, world, function()
+      local task
+      task = world.cql.spawn(function() task:wait() end)
+    end)
+    assert.is_false(ok) -- for nothing can wake them, not even that alarm
+    assert.is_true(world:now() < 3600000)
+  end)
+
+  it("loses the oldest when its reader is slow, and says how many", function()
+    local world = sim.world { nodes = 2 }
+    connect(world, { reconnect_min_ms = 50, reconnect_max_ms = 50 })
+    settle(world)
+    local slow = assert(session:subscribe("connection_failed", { size = 3 }))
+    local quick = assert(session:subscribe "connection_failed")
+    world:node(2):kill()
+    world.cql.sleep(1000)
+    local all = {}
+    for event in function() return quick:next(0) end do
+      assert.is_nil(event.lost)
+      all[#all + 1] = event
+    end
+    assert.is_true(#all > 10)
+    local first = assert(slow:next(0))
+    assert.equal(#all - 3, first.lost)
+    assert.is_nil(all[#all - 2].lost) -- for the other has lost none
+    assert.is_true(all[#all - 1] == slow:next(0))
+    assert.is_true(all[#all] == slow:next(0))
+  end)
+
+  it("may have several readers: each event goes to one of them", function()
+    local world, found = sim.world {}, {}
+    connect(world)
+    settle(world)
+    local changes = assert(session:subscribe "schema_change")
+    world:run(function()
+      for reader = 1, 3 do
+        world.cql.spawn(function()
+          local event = changes:next(reader * 1000)
+          found[reader] = event and event.schema_change.keyspace or "none"
+        end)
+      end
+      world.cql.sleep(10)
+      for _, name in ipairs { "a", "b" } do assert(session:execute(KEYSPACE:format(name))) end
+    end)
+    assert.same({ "a", "b", "none" }, found)
+  end)
+
+  it("ends when it is closed, for who waits too", function()
+    local world = sim.world { nodes = 2 }
+    connect(world)
+    local subscription, failure = assert(session:subscribe "schema_change"), nil
+    world:run(function()
+      world.cql.spawn(function() failure = select(2, subscription:next()) end)
+      world.cql.sleep(10)
+      subscription:close()
+    end)
+    assert.matches("CLOSED: the subscription was closed", tostring(failure))
+    assert(session:execute(KEYSPACE:format "shop"))
+    settle(world)
+    assert.equal("CLOSED", select(2, subscription:next()).name)
+    assert.same({}, session.subscriptions)
+    subscription:close()
+  end)
+
+  it("ends with its session, once all has been read", function()
+    local world = sim.world {}
+    connect(world)
+    local subscription, found = assert(session:subscribe { "closed" }), {}
+    world:run(function()
+      world.cql.spawn(function()
+        for _ = 1, 2 do
+          local event, failure = subscription:next()
+          found[#found + 1] = event and event.name or failure.name
+        end
+      end)
+      world.cql.sleep(10)
+      session:close()
+    end)
+    assert.same({ "closed", "CLOSED" }, found)
+  end)
+
+  it("hears everything when its filter fails, which is told of", function()
+    local world = sim.world {}
+    connect(world)
+    settle(world)
+    local subscription = assert(session:subscribe(function(event)
+      if event.name == "schema_change" then world.cql.sleep(1) end
+    end))
+    assert(session:execute(KEYSPACE:format "shop"))
+    settle(world)
+    assert.same({ "schema_change" }, names(subscription))
+    assert.matches("a subscription's filter failed: .*a filter may not wait", logged[1])
+  end)
+
+  it("refuses what makes no sense, where it was asked", function()
+    local world = sim.world {}
+    connect(world)
+    local subscription = assert(session:subscribe())
+    for _, case in ipairs {
+      { function() session:subscribe "nodeup" end, 'event "nodeup"; did you mean "node_up"?' },
+      { function() session:subscribe { "node_up", "x" } end, 'unknown event "x"' },
+      { function() session:subscribe(7) end, "not a number" },
+      { function() session:subscribe(nil, 7) end, "options are a table" },
+      { function() session:subscribe(nil, { sise = 1 }) end, 'did you mean "size"?' },
+      { function() session:subscribe(nil, { size = 0.5 }) end, "a whole number of events" },
+      { function() subscription:next "1" end, "next takes milliseconds" },
+      { function() subscription:next(-1) end, "next takes milliseconds" },
+    } do
+      local ok, why = pcall(case[1])
+      assert.is_false(ok)
+      assert.matches("events_spec.lua:%d+", why)
+      assert.matches(case[2], why, 1, true)
+    end
+  end)
+end)
