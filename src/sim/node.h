@@ -107,21 +107,37 @@ uint32_t cql__sim_shard_count(const cql__sim_node *node);
 uint32_t cql__sim_shard_of(const cql__sim_node *node, int64_t token);
 int cql__sim_protocol_max(const cql__sim_node *node);
 const char *cql__sim_version_of(const cql__sim_node *node);
-/* Its membership or state has changed: the others hear of it in time. */
-void cql__sim_gossip(cql_sim_t *sim, cql__sim_node *about, int failed);
-/* Who is up as this node sees it? */
-int cql__sim_sees_up(const cql__sim_node *node, const cql__sim_node *other);
+/* It takes tokens by chance, if it has none yet. */
+void cql__sim_node_take_tokens(cql__sim_node *node);
 /* The cluster as it sees it; until the next call. */
 const cql__system *cql__sim_system_of(cql__sim_node *node);
+
+/* ---- gossip.c ---- */
+
+/* Its process is there, on a machine that is. */
+static inline int cql__sim_node_runs(const cql__sim_node *node) {
+  return (node->state == CQL_SIM_UP || node->state == CQL_SIM_PAUSED) && !node->vanished;
+}
+/* What it knows of another: CQL__SIM_KNOWN ... */
+uint8_t *cql__sim_view_of(cql__sim_node *node, int32_t other);
+/* Who is up as this node sees it? */
+int cql__sim_sees_up(const cql__sim_node *node, const cql__sim_node *other);
+/* Where it would look for it. */
+const cql__address *cql__sim_address_as_seen(const cql__sim_node *node, const cql__sim_node *other);
+/* Its membership or state has changed: the others hear of it in time. */
+void cql__sim_gossip(cql_sim_t *sim, cql__sim_node *about, int failed);
 /* Tells registered clients: bits as in cql_sim_connection_t. How many. */
 int cql__sim_node_tell(cql__sim_node *node, int registered, cql_slice_t body);
 /* The same of a change of the ring. */
 int cql__sim_node_tell_of(cql__sim_node *node, const char *type, const char *change,
                           const cql__sim_node *about);
-/* Its schema is the store's from now on; the others' in time. `change` as an EVENT's body. */
+
+/* ---- agreement.c ---- */
+
+/* Its schema is the store's from now on; the others' in time. */
+void cql__sim_schema_changed(cql__sim_node *node, const cql_schema_change_t *change);
 /* All nodes know of a change at once. */
 void cql__sim_schema_known(cql_sim_t *sim, const cql_schema_change_t *change);
-void cql__sim_schema_changed(cql__sim_node *node, const cql_schema_change_t *change);
 
 /* ---- client.c ---- */
 

@@ -53,7 +53,7 @@ struct cql_sim_s {
   cql__sim_journal journal;
   cql__list alarms, alarms_due;
   cql__list events;   /* of cql__sim_later() */
-  cql__list news;     /* of the schema; see node.c */
+  cql__list news;     /* of the schema; see agreement.c */
   cql__system system; /* of the last that asked */
   cql__system_node *peers;
   cql__sim_serving *serving; /* NULL: on the virtual network alone */
