@@ -8,7 +8,8 @@ static int by_datacenter(const cql__replication *replication) {
   return replication->strategy == CQL__NETWORK_TOPOLOGY;
 }
 
-/* NetworkTopology has a quota for each datacenter, the others one for all nodes together. */
+/* NetworkTopology has a quota for each datacenter, the others one for all nodes together, in which
+ * each node is a rack of its own. */
 static uint32_t quota_count(const cql__places *places, const cql__replication *replication) {
   return by_datacenter(replication) ? places->datacenter_count : 1;
 }
@@ -84,7 +85,6 @@ static void settle_all(cql__placement *placement, const cql__places *places,
   }
   cql__factor all = {{NULL, 0}, quotas->replicas, 0};
   settle(quotas, replication->strategy == CQL__SIMPLE ? replication->factors : &all);
-  quotas->repeats = quotas->replicas;
   placement->full = quotas->full;
 }
 

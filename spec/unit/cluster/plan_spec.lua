@@ -96,6 +96,22 @@ describe("the replicas of a range", function()
     assert.equal("1 4", replicas(ring_of(0, 1, 2, 4), nodes, network { dc2 = "2" }))
   end)
 
+  it("know the racks of hundreds of datacenters apart", function()
+    local nodes, points = {}, {}
+    for i = 0, 899 do
+      nodes[i + 1] = { "dc" .. math.floor(i / 3), i % 3 < 2 and "a" or "b" }
+      points[i + 1] = { tostring(i), i }
+    end
+    local made = ring.make(ring.MURMUR3, points)
+    local plans = ring.plans(made, nodes, network { replication_factor = "2" })
+    for first = 0, 899, 3 do
+      local plan = C.cql__plans_get(plans, first)
+      assert.equal(600, plan.remote_end)
+      assert.equal(first, plan.nodes[0])
+      assert.equal(first + 2, plan.nodes[1]) -- the one between is in the same rack
+    end
+  end)
+
   it("are those that keep all data", function()
     local nodes = { { "dc1", "a" }, { "dc1", "a" }, { "dc1", "b" }, { "dc1", "b" } }
     local made = ring_of(0, 1, 2, 3)
@@ -220,8 +236,12 @@ describe("a plan", function()
     local plans = ring.plans(made, nodes, simple "3")
     local first = C.cql__plans_get(plans, 1500)
     local before = tonumber(C.cql__mem_count())
+    local mark = ffi.cast("cql__plan *", first)
+    mark.primary = 77 -- another making would undo that
     assert.equal(first, C.cql__plans_get(plans, 1500))
+    assert.equal(77, first.primary)
     assert.equal(before, tonumber(C.cql__mem_count()))
+    mark.primary = 1501 % 7
     local seen, where = {}, {}
     for range = 0, 2999 do
       where[range] = C.cql__plans_get(plans, range)
