@@ -213,23 +213,43 @@ local function page_of(session, c, slot)
   }
 end
 
---- The shape of these columns for one way of reading them; remembered by the session.
----@return table
-local function shape_of(session, metadata, mode)
+-- Those of one way of reading rows. Ids grow as shapes come and go, so they are kept by age: when
+-- SHAPES_MAX new ones have come, those that were not asked for since the last time go.
+local SHAPES_MAX = 512
+
+local function known_shapes(session, mode)
   local known = session.shapes[mode]
   if not known then
-    known = {}
+    known = { young = {}, old = {}, count = 0 }
     session.shapes[mode] = known
   end
-  local id = metadata.id
-  local shape = known[id]
+  return known
+end
+
+local function keep_shape(known, id, shape)
+  if known.count == SHAPES_MAX then
+    known.old, known.young, known.count = known.young, {}, 0
+  end
+  known.young[id], known.count = shape, known.count + 1
+end
+
+-- The shape that is not among the young ones.
+local function older_shape(known, metadata, mode)
+  local shape = known.old[metadata.id]
   if not shape then
     shape = rows_of.shape(metadata, mode)
     shape.cells = rows_of.cells(shape, CELLS_ROWS)
     shape.cache = {}
-    known[id] = shape
   end
+  keep_shape(known, metadata.id, shape)
   return shape
+end
+
+--- The shape of these columns for one way of reading them; remembered by the session.
+---@return table
+local function shape_of(session, metadata, mode)
+  local known = known_shapes(session, mode)
+  return known.young[metadata.id] or older_shape(known, metadata, mode)
 end
 
 local function malformed(why) return nil, error_of.status(ffi.C.CQL_EMALFORMED, why) end

@@ -428,3 +428,17 @@ it("equal shapes have one id, and others have another", function()
   assert.equal(ids[2], ids[4])
   assert(ids[1] ~= ids[2] and ids[1] ~= ids[5] and ids[2] ~= ids[5])
 end)
+
+it("shapes that take turns keep their ids", function()
+  open(4)
+  local first = {}
+  for round = 1, 2 do
+    for i = 1, 60 do
+      submit(1, { query = "Q" })
+      answer(next_request(7), server.rows({ { "column" .. i, INT } }, {}))
+      local id = finished().result.metadata.id
+      if round == 1 then first[i] = id end
+      assert.equal(first[i], id)
+    end
+  end
+end)

@@ -7,7 +7,7 @@
 #include "message/metadata.h"
 
 typedef struct cql__shapes {
-  cql__metadata *slot[CQL__SHAPES_MAX]; /* by hash; a newcomer takes the place */
+  cql__metadata *slot[CQL__SHAPES_MAX]; /* sets by hash; a newcomer takes the oldest's place */
   uint32_t next_id;
 } cql__shapes;
 
