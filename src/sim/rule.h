@@ -62,4 +62,20 @@ int cql__sim_rule_answer(cql_sim_t *sim, const cql__sim_rule *rule, const cql__s
 void cql__sim_rule_spoil(cql_sim_t *sim, const cql__sim_rule *rule, cql__sim_answer *answer);
 void cql__sim_rules_free(cql_sim_t *sim);
 
+/* ---- condition.c ---- */
+
+int cql__sim_conditions_hold(const cql__sim_rule *rule, const cql__sim_client *client,
+                             const cql__sim_request *request);
+/* Each part of a rule by its name: 0, CQL_EOPTION: not with that value, CQL_EUNSUPPORTED: there is
+ * none of that name. */
+int cql__sim_condition_add(cql__sim_rule *rule, const char *name, int negated, cql_slice_t value);
+/* INT64_MIN, or -1: it is none. */
+int64_t cql__sim_number_of(cql_slice_t text);
+int cql__sim_consistency_of(cql_slice_t name);
+int cql__sim_yes_or_no(cql_slice_t value);
+
+/* ---- action.c ---- */
+
+int cql__sim_action_set(cql_sim_t *sim, cql__sim_rule *rule, const char *name, cql_slice_t value);
+
 #endif
