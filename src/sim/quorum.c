@@ -1,6 +1,7 @@
 /* Quorum: whether enough nodes take part in a request; what is answered if not. */
 #include "sim/dispatch.h"
 #include "sim/world.h"
+#include "wire/proto.h"
 
 enum { TRUNCATE_ERROR = 0x1003 };
 
