@@ -156,7 +156,7 @@ int cql_session_refresh_distances(cql_session_t *session) {
 int cql_session_refresh(cql_session_t *session) {
   if (forked(session)) return CQL_EFORKED;
   if (!session->config->discover) return CQL_EUNSUPPORTED;
-  cql__control_refresh(&session->control, 0);
+  cql__control_refresh(&session->control);
   return 0;
 }
 

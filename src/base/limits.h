@@ -46,6 +46,9 @@
 #define CQL__ATTEMPTS_MAX   10
 #define CQL__REPREPARES_MAX 3
 
+/* Requests that wait for a connection are looked at in turn, so many of them at most in vain. */
+#define CQL__LINE_LOOK 256
+
 /* Events that wait for a host that doesn't poll; then the oldest go and are counted. */
 #define CQL__EVENTS_MAX 1024
 

@@ -15,6 +15,7 @@ void cql__cluster_deinit(cql__cluster *cluster) {
   cql__free(cluster->gone);
   cluster->nodes = cluster->gone = NULL;
   cluster->node_count = cluster->gone_count = cluster->serving_count = 0;
+  cql__routing_deinit(&cluster->routing);
   cql__names_deinit(&cluster->names);
 }
 
@@ -98,7 +99,7 @@ static int suits(const cql__wish *wish, const cql__channel *channel) {
   if (!cql__connection_accepts(&channel->connection)) return 0;
   if (wish->node && channel->node != wish->node) return 0;
   for (uint32_t i = 0; i < wish->tried_count; i++)
-    if (wish->tried[i] == channel->node->id) return 0;
+    if (wish->tried[i] == (uint16_t)channel->node->id) return 0;
   return 1;
 }
 
@@ -108,19 +109,64 @@ static cql__channel *less_busy(const cql__wish *wish, cql__channel *a, cql__chan
   return a->connection.streams.used <= b->connection.streams.used ? a : b;
 }
 
-/* The better of two; the first that will do where neither does. */
-static cql__channel *choose_of(const cql__cluster *cluster, cql__channel *const *channels,
-                               uint32_t count, const cql__wish *wish) {
+/* The better of two; the first that will do where neither does; NULL: none does. */
+static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, uint32_t count,
+                               const cql__wish *wish) {
   if (count == 0) return NULL;
-  uint32_t first = cql__rand_below(cluster->rand, count);
+  uint32_t first = cql__rand_below(rand, count);
   cql__channel *chosen = channels[first];
   if (count > 1) {
-    uint32_t second = first + 1 + cql__rand_below(cluster->rand, count - 1);
+    uint32_t second = first + 1 + cql__rand_below(rand, count - 1);
     chosen = less_busy(wish, chosen, channels[second % count]);
   }
   for (uint32_t i = 0; i < count && !suits(wish, chosen); i++) chosen = channels[i];
   return suits(wish, chosen) ? chosen : NULL;
 }
+
+/* ---- among replicas ---- */
+
+static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
+                               const cql__wish *wish) {
+  return choose_of(cluster->rand, node->channels, node->channel_count, wish);
+}
+
+static cql__channel *better(cql__channel *a, cql__channel *b) {
+  if (!a || !b) return a ? a : b;
+  return a->connection.streams.used <= b->connection.streams.used ? a : b;
+}
+
+/* Of the replicas at one distance: two at random, the less busy of them; else whoever will do. */
+static cql__channel *choose_replica(cql__cluster *cluster, const uint16_t *numbers, uint32_t count,
+                                    const cql__wish *wish) {
+  cql_node_t *const *nodes = cluster->routing.nodes;
+  cql__channel *chosen = NULL;
+  uint32_t first = 0;
+  if (count > 1 && !wish->in_order) {
+    first = cql__rand_below(cluster->rand, count);
+    uint32_t second = (first + 1 + cql__rand_below(cluster->rand, count - 1)) % count;
+    chosen = better(choose_on(cluster, nodes[numbers[first]], wish),
+                    choose_on(cluster, nodes[numbers[second]], wish));
+  }
+  for (uint32_t i = 0; i < count && !chosen; i++)
+    chosen = choose_on(cluster, nodes[numbers[(first + i) % count]], wish);
+  return chosen;
+}
+
+static cql__channel *choose_by_plan(cql__cluster *cluster, const cql__wish *wish) {
+  const cql__plan *plan = cql__routing_plan(&cluster->routing, wish->keyspace, &wish->token);
+  if (!plan) return NULL;
+  const uint16_t ends[CQL__DISTANCES] = {plan->rack_end, plan->local_end, plan->remote_end};
+  uint16_t start = 0;
+  for (int i = 0; i <= wish->farthest; i++) {
+    cql__channel *chosen =
+        choose_replica(cluster, plan->nodes + start, (uint32_t)(ends[i] - start), wish);
+    if (chosen) return chosen;
+    start = ends[i];
+  }
+  return NULL;
+}
+
+/* ---- among all ---- */
 
 /* The turn's requests stay where they gather, if nothing is nearer. */
 static int may_stay(const cql__cluster *cluster, const cql__group *group, const cql__wish *wish) {
@@ -130,10 +176,15 @@ static int may_stay(const cql__cluster *cluster, const cql__group *group, const 
 }
 
 cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish) {
-  for (int i = 0; i < CQL__DISTANCES; i++) {
+  if (wish->node) return choose_on(cluster, wish->node, wish);
+  if (wish->keyspace) {
+    cql__channel *chosen = choose_by_plan(cluster, wish);
+    if (chosen) return chosen;
+  }
+  for (int i = 0; i <= wish->farthest; i++) {
     const cql__group *group = &cluster->groups[i];
     if (may_stay(cluster, group, wish)) return cluster->current;
-    cql__channel *chosen = choose_of(cluster, group->channels, group->count, wish);
+    cql__channel *chosen = choose_of(cluster->rand, group->channels, group->count, wish);
     if (!chosen) continue;
     cluster->current = chosen;
     return chosen;
@@ -144,19 +195,25 @@ cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish) 
 int cql__cluster_has_another(const cql__cluster *cluster, const cql__wish *wish) {
   for (uint32_t i = 0; i < cluster->node_count; i++) {
     const cql_node_t *node = cluster->nodes[i];
-    int tried = !node->serving_count || (wish->node && wish->node != node);
-    for (uint32_t k = 0; !tried && k < wish->tried_count; k++) tried = wish->tried[k] == node->id;
+    int tried = !node->serving_count || (wish->node && wish->node != node) ||
+                node->distance > wish->farthest;
+    for (uint32_t k = 0; !tried && k < wish->tried_count; k++)
+      tried = wish->tried[k] == (uint16_t)node->id;
     if (!tried) return 1;
   }
   return 0;
 }
 
-int cql__cluster_accepts(const cql__cluster *cluster) {
-  for (int i = 0; i < CQL__DISTANCES; i++) {
-    const cql__group *group = &cluster->groups[i];
-    for (uint32_t k = 0; k < group->count; k++)
-      if (cql__connection_accepts(&group->channels[k]->connection)) return 1;
-  }
+static int any_suits(cql__channel *const *channels, uint32_t count, const cql__wish *wish) {
+  for (uint32_t i = 0; i < count; i++)
+    if (suits(wish, channels[i])) return 1;
+  return 0;
+}
+
+int cql__cluster_accepts(const cql__cluster *cluster, const cql__wish *wish) {
+  if (wish->node) return any_suits(wish->node->channels, wish->node->channel_count, wish);
+  for (int i = 0; i <= wish->farthest; i++)
+    if (any_suits(cluster->groups[i].channels, cluster->groups[i].count, wish)) return 1;
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #define CQL_CLUSTER_CLUSTER_H
 
 #include "cluster/node.h"
+#include "cluster/routing.h"
 
 /* What the session is told. */
 typedef struct cql__cluster_events {
@@ -37,6 +38,7 @@ struct cql__cluster {
   uint32_t reading;  /* of the topology: counts them */
   cql_node_t **gone; /* no longer of the cluster, their connections not all closed */
   uint32_t gone_count;
+  cql__routing routing;
   cql__group groups[CQL__DISTANCES];
   uint32_t serving_count; /* in all of them */
   cql__channel *current;  /* where this turn's requests gather */
@@ -48,8 +50,13 @@ struct cql__cluster {
 /* What a request wants of its connection. */
 typedef struct cql__wish {
   const cql_node_t *node; /* this one and no other; NULL: any */
-  const uint32_t *tried;  /* the ids of nodes that failed it */
+  const cql__keyspace
+      *keyspace; /* with a token: its replicas are the better ones; NULL: none are */
+  cql__token token;
+  const uint16_t *tried; /* the ids of nodes that failed it */
   uint32_t tried_count;
+  uint8_t in_order; /* the first replica that serves, always: conditional statements meet there */
+  uint8_t farthest; /* no node beyond this distance */
 } cql__wish;
 
 /* Frees everything at once; no events. */
@@ -72,8 +79,8 @@ int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **
 cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish);
 /* Is there a connected node that has not failed it? */
 int cql__cluster_has_another(const cql__cluster *cluster, const cql__wish *wish);
-/* Does any connection accept a request? */
-int cql__cluster_accepts(const cql__cluster *cluster);
+/* Would cql__cluster_choose() find one? */
+int cql__cluster_accepts(const cql__cluster *cluster, const cql__wish *wish);
 /* A turn has ended: the next one may gather elsewhere. What has closed is freed. */
 void cql__cluster_turn(cql__cluster *cluster);
 /* For every connection that serves. */

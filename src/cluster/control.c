@@ -12,7 +12,7 @@
 /* Nodes with 256 tokens each take some 6 kB: a page is read and taken apart in well under 1 ms. */
 enum { PAGE_ROWS = 64 };
 
-enum { OPENING = 0, REGISTER, LOCAL, PEERS_V2, PEERS, QUIET };
+enum { OPENING = 0, REGISTER, LOCAL, PEERS_V2, PEERS, SORTING, KEYSPACES, QUIET };
 
 static void next_candidate(cql__control *control);
 
@@ -92,6 +92,17 @@ static int take_peers(cql__control *control, cql__cursor *rows) {
   return cql__draft_peers(&control->draft, rows, &control->connection.address, 7);
 }
 
+static int take_keyspaces(cql__control *control, cql__cursor *rows) {
+  cql__routing *routing = &control->cluster->routing;
+  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
+    cql_slice_t name = cql__read_bytes(rows), replication = cql__read_bytes(rows);
+    if (rows->broken || name.length < 0) return CQL_EMALFORMED;
+    int error = cql__routing_tell(routing, name, replication);
+    if (error) return error;
+  }
+  return rows->broken ? CQL_EMALFORMED : 0;
+}
+
 /* What is asked in a step, how many columns its rows must have, who takes them, what follows, and
  * what follows instead if the server knows no such table; QUIET there: it must. */
 typedef struct step {
@@ -105,9 +116,11 @@ static const step steps[] = {
     [REGISTER] = {.next = LOCAL, .otherwise = LOCAL},
     [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
                PEERS_V2, QUIET},
-    [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2, QUIET,
-                  PEERS},
-    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, QUIET, QUIET},
+    [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2,
+                  SORTING, PEERS},
+    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, QUIET},
+    [KEYSPACES] = {"SELECT keyspace_name, replication FROM system_schema.keyspaces", 2,
+                   take_keyspaces, QUIET, QUIET},
 };
 
 static void forget_paging(cql__control *control) {
@@ -126,35 +139,63 @@ static void go_blind(cql__control *control, const char *why) {
 
 static void enter(cql__control *control, uint8_t to);
 
-static void apply(cql__control *control) {
-  int error = cql__draft_apply(&control->draft, control->events->appeared);
+/* Sooner, if it was to be later. */
+static void refresh_after(cql__control *control, uint64_t delay_ms) {
+  uint64_t due = now_of(control) + delay_ms;
+  if (cql__timer_is_set(&control->debounce) && control->debounce.due <= due) return;
+  cql__timer_set(settings_of(control)->wheel, &control->debounce, due);
+}
+
+/* A slice of the tokens is sorted, then the host has its turn. When all are, the draft comes into
+ * force. */
+static void on_slice(cql__timer *timer) {
+  cql__control *control = cql__container(timer, cql__control, slice);
+  int sorted = cql__draft_sort(&control->draft);
+  if (sorted == 0) {
+    set_timer(control, timer, 0);
+    return;
+  }
+  int error = sorted < 0 ? sorted : cql__draft_apply(&control->draft, control->events->appeared);
   cql__draft_deinit(&control->draft);
-  control->has_topology = 1;
-  if (error)
+  if (error) {
     go_blind(control, cql__error_text(error));
-  else
-    tell(control, CQL_EVENT_TOPOLOGY, 0, "");
+    return;
+  }
+  control->has_topology = 1;
+  enter(control, KEYSPACES);
 }
 
 static void finish_reading(cql__control *control) {
-  cql__timer_cancel(&control->deadline);
-  apply(control);
-  control->step = QUIET;
-  if (control->again) enter(control, LOCAL);
+  int was_topology = control->reads_topology;
+  cql__routing_end(&control->cluster->routing);
+  control->reads_topology = 0;
+  if (was_topology) tell(control, CQL_EVENT_TOPOLOGY, 0, "");
+  if (cql__timer_is_set(&control->debounce)) return; /* then it will be seen to */
+  if (control->wants_topology || control->wants_keyspaces) refresh_after(control, 0);
+}
+
+static void begin(cql__control *control, uint8_t to) {
+  if (to == KEYSPACES) {
+    control->wants_keyspaces = 0;
+    cql__routing_begin(&control->cluster->routing);
+  }
+  if (to != LOCAL) return;
+  control->wants_topology = 0;
+  control->reads_topology = 1;
+  cql__draft_deinit(&control->draft);
+  cql__draft_init(&control->draft, control->cluster);
 }
 
 static void enter(cql__control *control, uint8_t to) {
-  if (to == QUIET) {
-    finish_reading(control);
-    return;
-  }
-  if (to == LOCAL) {
-    control->again = 0;
-    cql__draft_deinit(&control->draft);
-    cql__draft_init(&control->draft, control->cluster);
-  }
+  int error = 0;
+  if (to != control->step) begin(control, to);
   control->step = to;
-  int error = to == REGISTER ? send_register(control) : send_query(control, steps[to].query);
+  if (to == QUIET)
+    finish_reading(control);
+  else if (to == SORTING)
+    set_timer(control, &control->slice, 0);
+  else
+    error = to == REGISTER ? send_register(control) : send_query(control, steps[to].query);
   if (error) set_timer(control, &control->deadline, 0); /* not from inside its own event */
 }
 
@@ -207,16 +248,21 @@ static void on_deadline(cql__timer *timer) {
 
 /* ---- what happens in the cluster ---- */
 
-void cql__control_refresh(cql__control *control, uint64_t delay_ms) {
-  if (!cql__timer_is_set(&control->debounce)) set_timer(control, &control->debounce, delay_ms);
-}
-
 static void on_debounce(cql__timer *timer) {
   cql__control *control = cql__container(timer, cql__control, debounce);
-  if (control->step == QUIET)
-    enter(control, LOCAL);
-  else
-    control->again = 1; /* or it is being opened, which reads everything */
+  if (control->step != QUIET) return; /* when that is done; opening reads everything */
+  enter(control, control->wants_topology ? LOCAL : KEYSPACES);
+}
+
+void cql__control_refresh(cql__control *control) {
+  control->wants_topology = 1;
+  refresh_after(control, 0);
+}
+
+/* What changed the cluster comes as several events. */
+static void refresh_soon(cql__control *control, uint8_t *what) {
+  *what = 1;
+  refresh_after(control, control->debounce_ms);
 }
 
 static void hurry(cql__channel *channel, void *user) {
@@ -239,7 +285,7 @@ static void on_status(cql__control *control, const cql__event *event) {
   if (node)
     cql__node_each(node, is_up ? hurry : check, NULL);
   else if (is_up)
-    cql__control_refresh(control, control->debounce_ms);
+    refresh_soon(control, &control->wants_topology);
 }
 
 static void on_event(void *owner, cql__connection *connection, const cql__response *response) {
@@ -253,8 +299,9 @@ static void on_event(void *owner, cql__connection *connection, const cql__respon
   }
   control->events->database(control->cluster->user, &event);
   if (cql__slice_is(event.type, "STATUS_CHANGE")) on_status(control, &event);
-  if (cql__slice_is(event.type, "TOPOLOGY_CHANGE"))
-    cql__control_refresh(control, control->debounce_ms);
+  if (cql__slice_is(event.type, "TOPOLOGY_CHANGE")) refresh_soon(control, &control->wants_topology);
+  if (cql__slice_is(event.type, "SCHEMA_CHANGE") && cql__slice_is(event.schema.target, "KEYSPACE"))
+    refresh_soon(control, &control->wants_keyspaces);
 }
 
 /* ---- its connection ---- */
@@ -309,6 +356,7 @@ static void note_contact(cql__control *control, int error) {
 static void on_closed(void *owner, cql__connection *connection, int error, const char *why) {
   cql__control *control = owner;
   cql__timer_cancel(&control->deadline);
+  cql__timer_cancel(&control->slice);
   forget_paging(control);
   cql__draft_deinit(&control->draft);
   control->step = OPENING;
@@ -426,6 +474,7 @@ void cql__control_init(cql__control *control, cql__cluster *cluster,
   cql__timer_init(&control->retry, on_retry);
   cql__timer_init(&control->deadline, on_deadline);
   cql__timer_init(&control->debounce, on_debounce);
+  cql__timer_init(&control->slice, on_slice);
   cql__connection_init(&control->connection, cluster->settings, &control->connection_events,
                        control);
 }
@@ -435,6 +484,7 @@ void cql__control_deinit(cql__control *control) {
   cql__timer_cancel(&control->retry);
   cql__timer_cancel(&control->deadline);
   cql__timer_cancel(&control->debounce);
+  cql__timer_cancel(&control->slice);
   forget_paging(control);
   cql__draft_deinit(&control->draft);
   cql__connection_deinit(&control->connection);

@@ -2,7 +2,8 @@
  * happens there. It is never given up: when it ends, the other nodes are tried, then the contact
  * points, round after round.
  *
- *   opening -> REGISTER -> local -> peers_v2 (else peers) -> [in force] -> keyspaces -> quiet
+ *   opening -> REGISTER -> local -> peers_v2 (else peers) -> sorting -> [in force] -> keyspaces
+ *           -> quiet
  *
  * A refresh goes from `quiet` to `local` again. */
 #ifndef CQL_CLUSTER_CONTROL_H
@@ -38,7 +39,7 @@ struct cql__control {
   /* changes */
   cql__connection connection;
   cql__connection_events connection_events;
-  cql__timer retry, deadline, debounce;
+  cql__timer retry, deadline, debounce, slice;
   cql__contact *contacts;
   uint32_t contact_count;
   uint32_t position, offset; /* in this round of candidates */
@@ -47,9 +48,10 @@ struct cql__control {
   cql__block *paging; /* of the query under way; NULL: its first page */
   size_t paging_size;
   uint8_t step;
-  uint8_t same;    /* the same candidate once more, with an older version */
-  uint8_t again;   /* a refresh was wanted while one is under way */
-  uint8_t is_told; /* CONTROL_OPENED has been */
+  uint8_t same;                            /* the same candidate once more, with an older version */
+  uint8_t wants_topology, wants_keyspaces; /* to be read again */
+  uint8_t reads_topology;                  /* now */
+  uint8_t is_told;                         /* CONTROL_OPENED has been */
   uint8_t has_topology;
   uint8_t started, closing;
   char why[200]; /* the last failure of a contact point */
@@ -68,8 +70,8 @@ void cql__control_start(cql__control *control);
 /* No node is known and every contact point failed when it was last tried, for a reason that waiting
  * won't mend if `for_good`: an error, and in *why until the next call the reason; else 0. */
 int cql__control_failed(const cql__control *control, int for_good, const char **why);
-/* Reads the topology again, after so long. */
-void cql__control_refresh(cql__control *control, uint64_t delay_ms);
+/* Reads the topology again. */
+void cql__control_refresh(cql__control *control);
 void cql__control_close(cql__control *control, int error, const char *why);
 
 #endif

@@ -95,6 +95,7 @@ int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
     if (error) return error;
   }
   node->distance = distance;
+  cql__routing_changed(&node->cluster->routing);
   if (distance != CQL_DISTANCE_IGNORED)
     for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_regroup(node->channels[i]);
   shrink(node, count, "closed: the node's distance has changed");

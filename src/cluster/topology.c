@@ -9,6 +9,10 @@ void cql__draft_init(cql__draft *draft, cql__cluster *cluster) {
 }
 
 void cql__draft_deinit(cql__draft *draft) {
+  cql__ring_builder_free(draft->builder);
+  if (draft->ring) cql__ring_unref(draft->ring);
+  draft->builder = NULL;
+  draft->ring = NULL;
   cql__free(draft->nodes);
   draft->nodes = NULL;
   draft->count = draft->capacity = 0;
@@ -18,6 +22,7 @@ void cql__draft_deinit(cql__draft *draft) {
 
 enum { COLUMNS_MAX = 8 };
 enum { HOST_ID, DATACENTER, RACK, VERSION, TOKENS, PEER, NATIVE_ADDRESS, NATIVE_PORT };
+enum { PARTITIONER = PEER }; /* in the row of system.local */
 
 typedef struct row {
   cql_slice_t cells[COLUMNS_MAX];
@@ -64,6 +69,20 @@ static int make_room(cql__draft *draft) {
   return 0;
 }
 
+/* A set<text>. What is no token is left out. */
+static int add_tokens(cql__draft *draft, cql_slice_t cell) {
+  if (cell.length < 4 || !draft->builder) return 0;
+  cql__cursor set = cql__cursor_of(cell.data, (size_t)cell.length);
+  for (int32_t count = cql__read_i32(&set); count > 0 && !set.broken; count--) {
+    cql_slice_t text = cql__read_bytes(&set);
+    int error = text.length < 0 ? CQL_EVALUE
+                                : cql__ring_builder_add_text(draft->builder, text, draft->count);
+    if (error == CQL_ENOMEM) return error;
+    if (error) draft->bad_tokens++;
+  }
+  return 0;
+}
+
 /* What all three tables have; the address is filled in by then. */
 static int add_node(cql__draft *draft, const row *r, const cql__address *address) {
   static const uint8_t none[16];
@@ -79,7 +98,8 @@ static int add_node(cql__draft *draft, const row *r, const cql__address *address
   memcpy(node->data.host_id, id.data, 16);
   if (!keep_name(draft, r->cells[DATACENTER], &node->data.datacenter) ||
       !keep_name(draft, r->cells[RACK], &node->data.rack) ||
-      !keep_name(draft, r->cells[VERSION], &node->data.version))
+      !keep_name(draft, r->cells[VERSION], &node->data.version) ||
+      add_tokens(draft, r->cells[TOKENS]))
     return CQL_ENOMEM;
   draft->count++;
   return 0;
@@ -89,7 +109,13 @@ int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *a
   row r;
   if (cql__read_i32(rows) < 1) return CQL_EMALFORMED;
   read_row(rows, 6, &r);
-  return rows->broken ? CQL_EMALFORMED : add_node(draft, &r, at);
+  if (rows->broken) return CQL_EMALFORMED;
+  cql__partitioner partitioner = cql__partitioner_of(r.cells[PARTITIONER]);
+  if (partitioner != CQL__PARTITIONER_NONE) {
+    draft->builder = cql__ring_builder_new(partitioner);
+    if (!draft->builder) return CQL_ENOMEM;
+  }
+  return add_node(draft, &r, at);
 }
 
 static int add_peer(cql__draft *draft, const row *r, const cql__address *at) {
@@ -143,6 +169,7 @@ static int update(cql__cluster *cluster, cql_node_t *node, const cql__node_data 
     cql__node_move(node, &data->address);
     tell(cluster, CQL_EVENT_NODE_MOVED, node, before);
   }
+  cql__routing_changed(&cluster->routing);
   int changed = node->data.datacenter != data->datacenter || node->data.rack != data->rack ||
                 node->data.version != data->version;
   node->data.datacenter = data->datacenter;
@@ -178,11 +205,27 @@ static void remove_unseen(cql__cluster *cluster) {
   }
 }
 
+/* The ring is of these nodes. CQL_ENOMEM: the old one stays. */
+static int apply_ring(cql__draft *draft) {
+  if (!draft->ring) return 0;
+  cql_node_t **nodes = cql__malloc(draft->count * sizeof(cql_node_t *));
+  if (!nodes) return CQL_ENOMEM;
+  for (uint32_t i = 0; i < draft->count; i++) nodes[i] = cql_node_ref(draft->nodes[i].node);
+  cql__routing_set_ring(&draft->cluster->routing, draft->ring, nodes, draft->count);
+  draft->ring = NULL;
+  return 0;
+}
+
+int cql__draft_sort(cql__draft *draft) {
+  if (!draft->builder || draft->ring) return 1;
+  return cql__ring_builder_step(draft->builder, CQL__RING_SLICE, &draft->ring);
+}
+
 int cql__draft_apply(cql__draft *draft, void (*appeared)(void *user, cql_node_t *node)) {
   cql__cluster *cluster = draft->cluster;
   cluster->reading++;
   for (uint32_t i = 0; i < draft->count; i++)
     if (apply_node(cluster, &draft->nodes[i], appeared)) return CQL_ENOMEM;
   remove_unseen(cluster);
-  return 0;
+  return apply_ring(draft);
 }

@@ -13,9 +13,12 @@ typedef struct cql__draft_node {
 
 typedef struct cql__draft {
   cql__cluster *cluster;
+  cql__ring_builder *builder; /* NULL: nobody here knows the partitioner */
+  cql__ring *ring;            /* once it is sorted */
   cql__draft_node *nodes;
   uint32_t count, capacity;
   uint32_t bad_rows; /* skipped: without a host id, an address or a form */
+  uint32_t bad_tokens;
 } cql__draft;
 
 void cql__draft_init(cql__draft *draft, cql__cluster *cluster);
@@ -33,6 +36,8 @@ int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *a
 int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
                      uint32_t columns);
 
+/* Sorts a slice of the tokens. 1: all are; 0: there is more to do; CQL_ENOMEM. */
+int cql__draft_sort(cql__draft *draft);
 /* The cluster has these nodes from now on: those that stay keep their connections. `appeared` is
  * called for each that is new, or of which more than its address has changed. CQL_ENOMEM: some
  * nodes are missing. */

@@ -1,5 +1,7 @@
 #include "connection/features.h"
 
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "message/errors.h"
 #include "wire/text.h"
@@ -131,14 +133,11 @@ static int read_port(uint16_t *out, const offer *o) {
   return 1;
 }
 
-/* Bit 31 as it is today: unsigned. It goes back to the server in its own words. */
+/* Bit 31 as it is today: unsigned. */
 static int read_lwt_mark(cql__features *f, const offer *o) {
   uint64_t mask;
   cql_slice_t whole;
   if (!read_number(find_value(o, LWT_PREFIX, &whole), 1, UINT32_MAX, &mask)) return 0;
-  if ((size_t)whole.length >= sizeof f->lwt_text) return 0;
-  memcpy(f->lwt_text, whole.data, (size_t)whole.length);
-  f->lwt_text[whole.length] = 0;
   f->lwt_mask = (uint32_t)mask;
   return 1;
 }
@@ -189,9 +188,13 @@ int cql__features_read(cql__features *f, int version, uint32_t wanted, cql__curs
   return 0;
 }
 
-unsigned cql__features_startup(const cql__features *f, int version, cql__pair *out) {
+unsigned cql__features_startup(const cql__features *f, int version, cql__pair *out,
+                               char room[CQL__FEATURE_TEXT]) {
   unsigned n = 0;
-  if (f->lwt_mask) out[n++] = (cql__pair){keys[LWT_MARK], f->lwt_text};
+  if (f->lwt_mask) { /* as it was offered */
+    snprintf(room, CQL__FEATURE_TEXT, "%s%u", LWT_PREFIX, (unsigned)f->lwt_mask);
+    out[n++] = (cql__pair){keys[LWT_MARK], room};
+  }
   if (f->rate_limit_code) out[n++] = (cql__pair){keys[RATE_LIMIT], ""};
   if (f->tablets) out[n++] = (cql__pair){keys[TABLETS], ""};
   if (f->metadata_id && version == 4) out[n++] = (cql__pair){keys[METADATA_ID], ""};

@@ -19,6 +19,7 @@ enum {
 };
 
 enum { CQL__FEATURE_PAIRS_MAX = 4 }; /* that they add to STARTUP */
+enum { CQL__FEATURE_TEXT = 64 };     /* what their values may need */
 
 typedef struct cql__features {
   uint32_t shard_count; /* 1 where shards are not known */
@@ -34,7 +35,6 @@ typedef struct cql__features {
   uint8_t offers_tablets_v2; /* which is never asked for */
   uint8_t metadata_id;       /* PREPARED and EXECUTE carry that of the columns; v5 always does */
   uint32_t refused;          /* how many offers weren't understood */
-  char lwt_text[48];         /* as offered */
 } cql__features;
 
 /* Of a connection that has none, in that version of the protocol. */
@@ -42,7 +42,8 @@ void cql__features_init(cql__features *features, int version);
 /* Of SUPPORTED, as far as `wanted` goes. CQL_EMALFORMED: it can't be decoded. */
 int cql__features_read(cql__features *features, int version, uint32_t wanted, cql__cursor body);
 /* What STARTUP says to have them: how many pairs, at most CQL__FEATURE_PAIRS_MAX. They live as
- * long as `features`. */
-unsigned cql__features_startup(const cql__features *features, int version, cql__pair *out);
+ * long as `room`. */
+unsigned cql__features_startup(const cql__features *features, int version, cql__pair *out,
+                               char room[CQL__FEATURE_TEXT]);
 
 #endif

@@ -222,7 +222,8 @@ static int on_supported(cql__connection *c, const cql__response *response) {
   if (settings->application_version)
     pairs[n++] = (cql__pair){"APPLICATION_VERSION", settings->application_version};
   if (settings->client_id) pairs[n++] = (cql__pair){"CLIENT_ID", settings->client_id};
-  n += cql__features_startup(&c->features, c->version, pairs + n);
+  char room[CQL__FEATURE_TEXT];
+  n += cql__features_startup(&c->features, c->version, pairs + n, room);
   uint8_t body[2048];
   size_t size = cql__startup_encode(pairs, n, body, sizeof body);
   if (size > sizeof body)

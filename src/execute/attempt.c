@@ -11,6 +11,8 @@
 
 #include "base/limits.h"
 #include "execute/result.h"
+#include "execute/retry.h"
+#include "execute/route.h"
 #include "wire/proto.h"
 
 /* ---- the head ---- */
@@ -187,25 +189,49 @@ static void send_gathered(cql_request_t *request, cql__connection *connection) {
 }
 
 void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
-  const cql__wish wish = {NULL, NULL, 0};
-  cql__channel *channel = cql__list_empty(&engine->pending) /* first come, first served */
-                              ? cql__cluster_choose(&engine->cluster, &wish)
-                              : NULL;
+  if (cql__route_is_lost(request)) {
+    cql__request_finish(request, CQL_ENOHOST, 0, NULL);
+    return;
+  }
+  cql__channel *channel = cql__list_empty(&engine->pending) ? cql__route_choose(request)
+                                                            : NULL; /* first come, first served */
   if (channel)
     send_gathered(request, &channel->connection);
   else
     wait_in_line(engine, request);
 }
 
+static cql_request_t *in_line(cql__list *link) { return cql__container(link, cql_request_t, link); }
+
+/* Those who can't go, for what they want is not to be had, don't hold up the others. */
 void cql__attempt_pending(cql__engine *engine) {
-  while (!cql__list_empty(&engine->pending)) {
-    const cql__wish wish = {NULL, NULL, 0};
-    cql__channel *channel = cql__cluster_choose(&engine->cluster, &wish);
-    if (!channel) return;
-    cql_request_t *request = cql__container(engine->pending.next, cql_request_t, link);
-    leave_line(request);
-    send_gathered(request, &channel->connection);
+  cql__list *line = &engine->pending;
+  unsigned stay = 0;
+  for (cql__list *at = line->next; at != line && stay < CQL__LINE_LOOK;) {
+    cql_request_t *request = in_line(at);
+    int is_lost = cql__route_is_lost(request);
+    cql__channel *channel = is_lost ? NULL : cql__route_choose(request);
+    at = at->next;
+    if (channel || is_lost) leave_line(request);
+    if (channel)
+      send_gathered(request, &channel->connection);
+    else if (is_lost)
+      cql__request_finish(request, CQL_ENOHOST, 0, NULL);
+    else
+      stay += cql__route_is_choosy(request) ? 1 : CQL__LINE_LOOK;
   }
+}
+
+/* Would cql__attempt_pending() do anything? */
+static int may_leave_line(const cql__engine *engine) {
+  const cql__list *line = &engine->pending;
+  unsigned looked = 0;
+  for (cql__list *at = line->next; at != line && looked < CQL__LINE_LOOK; at = at->next) {
+    const cql_request_t *request = in_line(at);
+    if (cql__route_is_lost(request) || cql__route_accepts(request)) return 1;
+    looked += cql__route_is_choosy(request) ? 1 : CQL__LINE_LOOK;
+  }
+  return 0;
 }
 
 /* A USE without an answer: it may have been obeyed, or will be. */
@@ -331,6 +357,44 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
   cql__request_finish(request, error ? error : CQL_EPREPARED, 0, NULL);
 }
 
+/* ---- again ---- */
+
+/* What the policy says of a failed attempt. */
+static int verdict_of(cql_request_t *request, const cql__connection *connection, int status,
+                      const cql_result_t *result) {
+  cql_error_detail_t detail;
+  int has_detail = result && cql_result_error(result, &detail) == 0;
+  cql__failed_attempt failed = {
+      .status = status,
+      .code = result ? result->error_code : 0,
+      .rate_limit_code = connection->features.rate_limit_code,
+      .detail = has_detail ? &detail : NULL,
+      .consistency = request->consistency,
+      .idempotent = (request->options & CQL_OPTION_IDEMPOTENT) != 0,
+      .prepare = request->opcode == CQL__PREPARE || request->state == CQL__REQUEST_PREPARING,
+      .attempts = request->attempts,
+  };
+  return cql__retry_default(&failed, &request->route.retried);
+}
+
+/* It failed and goes again, if the policy says so: to the same node, or to one that it hasn't been
+ * to. 1: it does; 0: it has failed for good. It holds no stream. */
+static int tried_again(cql_request_t *request, cql__connection *connection, int status,
+                       const cql_result_t *result) {
+  cql__engine *engine = request->engine;
+  if (engine->closing || request->use) return 0;
+  int verdict = verdict_of(request, connection, status, result);
+  if (verdict == CQL__RETRY_SAME) {
+    if (send_on(request, connection)) return 0;
+  } else {
+    const cql__channel *channel = connection->owner;
+    if (verdict != CQL__RETRY_NEXT || !cql__route_leave(request, channel->node)) return 0;
+    wait_in_line(engine, request);
+  }
+  engine->metrics.retries++;
+  return 1;
+}
+
 /* ---- answers ---- */
 
 /* The answer to a USE says that it was obeyed, or why not; else the keyspace is in doubt. */
@@ -373,7 +437,8 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
     cql__request_finish(request, 0, 0, &result->shown);
     return;
   }
-  if (handled_unprepared(request, connection, result)) {
+  if (handled_unprepared(request, connection, result) ||
+      tried_again(request, connection, CQL_ESERVER, &result->shown)) {
     cql_result_free(&result->shown);
     return;
   }
@@ -388,21 +453,21 @@ void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *w
   cql__request_finish(request, CQL_ETOOBIG, 0, NULL);
 }
 
-/* The connection went: again elsewhere if nothing can happen twice by it. */
+/* The connection went: again elsewhere if nothing can happen twice by it. Where there is nowhere
+ * else it waits: for this node to come back, or for another. */
 void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter, int error) {
-  (void)owner;
-  (void)connection;
+  const cql__channel *channel = owner;
   cql_request_t *request = waiter;
   cql__engine *engine = request->engine;
   leave_stream(request);
-  int again = (request->options & CQL_OPTION_IDEMPOTENT) || request->opcode == CQL__PREPARE ||
-              request->state == CQL__REQUEST_PREPARING; /* UNPREPARED: nothing has happened yet */
-  if (again && !engine->closing && request->attempts < CQL__ATTEMPTS_MAX) {
-    engine->metrics.retries++;
-    wait_in_line(engine, request);
+  if (engine->closing || request->use ||
+      verdict_of(request, connection, CQL_ECONNECTION, NULL) != CQL__RETRY_NEXT) {
+    cql__request_finish(request, engine->closing ? error : CQL_ECONNECTION, 0, NULL);
     return;
   }
-  cql__request_finish(request, engine->closing ? error : CQL_ECONNECTION, 0, NULL);
+  if (!cql__route_leave(request, channel->node)) request->route.tried_count = 0;
+  engine->metrics.retries++;
+  wait_in_line(engine, request);
 }
 
 /* ---- all of them ---- */
@@ -434,8 +499,7 @@ void cql__engine_flush(cql__engine *engine) {
 
 int cql__engine_is_eager(const cql__engine *engine) {
   return !cql__list_empty(&engine->done) || !cql__list_empty(&engine->fresh) ||
-         !cql__list_empty(&engine->dirty) ||
-         (!cql__list_empty(&engine->pending) && cql__cluster_accepts(&engine->cluster));
+         !cql__list_empty(&engine->dirty) || may_leave_line(engine);
 }
 
 static void abandon(cql_request_t *request, void *user) {

@@ -15,6 +15,7 @@ typedef struct cql__engine {
   uint32_t request_timeout_ms;
   uint32_t requests_max;
   int server_timestamps;
+  int leaves_datacenter; /* also with a consistency that asks for the local one */
   /* changes */
   cql__pool *pool;
   cql__wheel wheel;

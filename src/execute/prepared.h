@@ -14,6 +14,7 @@ struct cql_prepared_s {
   uint8_t is_lwt; /* ScyllaDB's mark */
   cql__metadata *parameters;
   cql__metadata *columns; /* column_count 0: none are known */
+  cql__keyspace *home;    /* of its table, once it was asked for; its engine's */
   char *text;
   size_t text_length;
   char *keyspace; /* named when it was prepared (v5), and so a part of its id; NULL: none */

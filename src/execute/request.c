@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "execute/route.h"
 #include "wire/proto.h"
 
 /* ---- slots ---- */
@@ -58,6 +59,8 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   request->page_size = engine->page_size;
   request->prefix_size = request->body_size = request->batch_prepared = 0;
   request->paging_length = request->keyspace_length = request->payload_length = CQL_NULL;
+  request->route.keyspace = NULL;
+  request->route.retried = request->route.tried_count = 0;
   return request;
 }
 
@@ -66,6 +69,13 @@ __attribute__((noinline)) static void drop_batch(cql_request_t *request) {
   for (uint32_t i = 0; i < request->batch_prepared; i++) cql_prepared_unref(items[i].prepared);
   cql__block_unref(request->batch);
   request->batch = NULL;
+}
+
+__attribute__((noinline)) static void drop_route(cql__route *route) {
+  cql__block_unref(route->rest);
+  cql_node_unref(route->node);
+  route->rest = NULL;
+  route->node = NULL;
 }
 
 /* A small body stays with its slot. */
@@ -78,6 +88,7 @@ static void drop_content(cql_request_t *request) {
   cql_prepared_unref(request->prepared);
   cql__metadata_unref(request->columns);
   if (request->batch) drop_batch(request);
+  if (request->route.rest || request->route.node) drop_route(&request->route);
   request->extra = NULL;
   request->prepared = request->preparing = NULL;
   request->columns = NULL;
@@ -370,6 +381,7 @@ int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, con
   if (error) return error;
   cql__request_items(request)[request->batch_prepared++] =
       (cql__batch_item){cql_prepared_ref(prepared), 0};
+  cql__route_by_values(request, prepared, encoded, size);
   return 0;
 }
 
@@ -496,6 +508,7 @@ int cql__request_seal(cql_request_t *request) {
     int error = bind_slices(request, NULL, NULL, 0);
     if (error) return error;
   }
+  cql__route_seal(request);
   int has_extra = (request->paging_length & request->keyspace_length) >= 0;
   const cql_slice_t none = {NULL, CQL_NULL};
   cql_slice_t paging = has_extra ? cql__request_paging(request) : none;

@@ -23,6 +23,25 @@ enum {
   CQL__REQUEST_DONE
 };
 
+/* What a token of Random or ByteOrdered has beside its first 8 bytes. */
+typedef struct cql__token_rest {
+  uint64_t low;
+  uint32_t size;
+  uint8_t bytes[];
+} cql__token_rest;
+
+/* Where it goes. */
+typedef struct cql__route {
+  const cql__keyspace *keyspace; /* NULL: there is no token */
+  uint64_t high;                 /* of the token */
+  cql__block *rest;              /* cql__token_rest, of those that have more to them; else NULL */
+  cql_node_t *node;              /* referenced; to this one and no other. NULL: to any */
+  int16_t shard;                 /* of that node; -1: any */
+  uint8_t retried;               /* which causes had their one retry: see retry.h */
+  uint8_t tried_count;
+  uint16_t tried[CQL__ATTEMPTS_MAX]; /* the ids of nodes that failed it */
+} cql__route;
+
 /* A prepared statement of a batch. */
 typedef struct cql__batch_item {
   cql_prepared_t *prepared; /* referenced */
@@ -69,6 +88,7 @@ struct cql_request_s {
                                                              there is none */
   int32_t now_in_seconds;
   int64_t timestamp;
+  cql__route route;
 };
 
 /* Room for more of the body; NULL: no memory or over the protocol's limit, the body is as before.

@@ -15,11 +15,11 @@ unit.cdef("features", [[
     int32_t rate_limit_code;
     uint8_t tablets, offers_tablets_v2, metadata_id;
     uint32_t refused;
-    char lwt_text[48];
   } cql__features;
   void cql__features_init(cql__features *features, int version);
   int cql__features_read(cql__features *features, int version, uint32_t wanted, cql__cursor body);
-  unsigned cql__features_startup(const cql__features *features, int version, cql__pair *out);
+  unsigned cql__features_startup(const cql__features *features, int version, cql__pair *out,
+                                 char room[64]);
 ]])
 
 local C = unit.C
@@ -72,8 +72,8 @@ local function read(list, version, wanted)
 end
 
 local function startup(features, version)
-  local pairs_, out = ffi.new "cql__pair[4]", {}
-  for i = 0, C.cql__features_startup(features, version or 4, pairs_) - 1 do
+  local pairs_, room, out = ffi.new "cql__pair[4]", ffi.new "char[64]", {}
+  for i = 0, C.cql__features_startup(features, version or 4, pairs_, room) - 1 do
     out[ffi.string(pairs_[i].name)] = ffi.string(pairs_[i].value)
   end
   return out

@@ -1,0 +1,162 @@
+#include "execute/route.h"
+
+#include <string.h>
+
+#include "wire/proto.h"
+
+/* Parts of a partition key that are looked for without any allocation; Cassandra has no limit, but
+ * nobody comes near this one. */
+enum { PARTS_MAX = 32, KEY_BYTES = 512 };
+
+/* ---- the token ---- */
+
+static int set_rest(cql_request_t *request, const cql__token *token) {
+  cql__block *block = cql__block_take(request->engine->pool, sizeof(cql__token_rest) + token->size);
+  if (!block) return CQL_ENOMEM;
+  cql__token_rest *rest = (cql__token_rest *)(void *)block->data;
+  rest->low = token->low;
+  rest->size = token->size;
+  if (token->size) memcpy(rest->bytes, token->bytes, token->size);
+  request->route.rest = block;
+  return 0;
+}
+
+static void set_token(cql_request_t *request, const cql__keyspace *keyspace, const uint8_t *key,
+                      size_t size) {
+  cql__partitioner partitioner = request->engine->cluster.routing.ring->partitioner;
+  cql__token token = cql__token_make(partitioner, key, size);
+  if ((token.low || token.size) && set_rest(request, &token)) return; /* it goes anywhere */
+  request->route.high = token.high;
+  request->route.keyspace = keyspace;
+}
+
+static cql__token token_of(const cql__route *route) {
+  cql__token token = {route->high, 0, NULL, 0};
+  if (!route->rest) return token;
+  const cql__token_rest *rest = (const cql__token_rest *)(void *)route->rest->data;
+  token.low = rest->low;
+  token.bytes = rest->bytes;
+  token.size = rest->size;
+  return token;
+}
+
+static void set_key(cql_request_t *request, const cql__keyspace *keyspace, const cql_slice_t *parts,
+                    uint32_t count) {
+  int64_t size = cql__key_size(parts, count);
+  if (size < 0) return;
+  if (count == 1) {
+    set_token(request, keyspace, parts[0].data, (size_t)parts[0].length);
+    return;
+  }
+  uint8_t room[KEY_BYTES], *key = room;
+  cql__block *block = NULL;
+  if (size > KEY_BYTES) {
+    block = cql__block_take(request->engine->pool, (size_t)size);
+    if (!block) return;
+    key = block->data;
+  }
+  cql__key_join(parts, count, key);
+  set_token(request, keyspace, key, (size_t)size);
+  cql__block_unref(block);
+}
+
+/* The parts of the key, wherever they stand among the values. 0: not all of them are there. */
+static int find_parts(const cql_metadata_t *shape, const uint8_t *encoded, size_t size,
+                      cql_slice_t *parts) {
+  cql__cursor c = cql__cursor_of(encoded, size);
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < shape->column_count && found < shape->key_count; i++) {
+    if (cql__cursor_left(&c) == 0) return 0;
+    cql_slice_t value = cql__read_bytes(&c);
+    for (uint32_t k = 0; k < shape->key_count; k++) {
+      if (shape->key_indexes[k] != i) continue;
+      if (value.length < 0) return 0;
+      parts[k] = value;
+      found++;
+    }
+  }
+  return found == shape->key_count && !c.broken;
+}
+
+static const cql__keyspace *keyspace_of(const cql_request_t *request, cql_prepared_t *prepared) {
+  const cql_metadata_t *shape = &prepared->parameters->shape;
+  cql__routing *routing = &request->engine->cluster.routing;
+  if (!prepared->home)
+    prepared->home = cql__routing_keyspace(routing, shape->columns[shape->key_indexes[0]].keyspace);
+  return prepared->home;
+}
+
+void cql__route_by_values(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
+                          size_t size) {
+  const cql__routing *routing = &request->engine->cluster.routing;
+  const cql_metadata_t *shape = &prepared->parameters->shape;
+  if (!routing->ring || request->route.keyspace || shape->key_count == 0 ||
+      shape->key_count > PARTS_MAX)
+    return;
+  cql_slice_t parts[PARTS_MAX];
+  if (!find_parts(shape, encoded, size, parts)) return;
+  const cql__keyspace *keyspace = keyspace_of(request, prepared);
+  if (keyspace) set_key(request, keyspace, parts, shape->key_count);
+}
+
+void cql__route_seal(cql_request_t *request) {
+  if (request->opcode != CQL__EXECUTE || !(request->query_flags & CQL__QUERY_VALUES)) return;
+  const uint8_t *values = request->body->data + request->prefix_size + 2;
+  cql__route_by_values(request, request->prepared, values,
+                       request->body_size - request->prefix_size - 2);
+}
+
+/* ---- the connection ---- */
+
+/* Conditional statements that meet on one node don't contend with each other. */
+static int is_conditional(const cql_request_t *request) {
+  return (request->prepared && request->prepared->is_lwt) || request->consistency == CQL_SERIAL ||
+         request->consistency == CQL_LOCAL_SERIAL;
+}
+
+/* What asks for nodes of the local datacenter isn't for others to coordinate. */
+static uint8_t farthest_of(const cql_request_t *request) {
+  if (request->engine->leaves_datacenter) return CQL_DISTANCE_REMOTE;
+  switch (request->consistency) {
+    case CQL_LOCAL_QUORUM:
+    case CQL_LOCAL_ONE:
+    case CQL_LOCAL_SERIAL: return CQL_DISTANCE_LOCAL;
+    default: return CQL_DISTANCE_REMOTE;
+  }
+}
+
+static cql__wish wish_of(const cql_request_t *request) {
+  const cql__route *route = &request->route;
+  return (cql__wish){.node = route->node,
+                     .keyspace = route->keyspace,
+                     .token = token_of(route),
+                     .tried = route->tried,
+                     .tried_count = route->tried_count,
+                     .in_order = (uint8_t)is_conditional(request),
+                     .farthest = farthest_of(request)};
+}
+
+int cql__route_is_choosy(const cql_request_t *request) {
+  const cql__cluster *cluster = &request->engine->cluster;
+  if (request->route.node || request->route.tried_count) return 1;
+  return cluster->groups[CQL_DISTANCE_REMOTE].count > 0 &&
+         farthest_of(request) < CQL_DISTANCE_REMOTE;
+}
+
+int cql__route_accepts(const cql_request_t *request) {
+  const cql__wish wish = wish_of(request);
+  return cql__cluster_accepts(&request->engine->cluster, &wish);
+}
+
+cql__channel *cql__route_choose(cql_request_t *request) {
+  const cql__wish wish = wish_of(request);
+  return cql__cluster_choose(&request->engine->cluster, &wish);
+}
+
+int cql__route_leave(cql_request_t *request, const cql_node_t *node) {
+  cql__route *route = &request->route;
+  if (route->tried_count < CQL__ATTEMPTS_MAX)
+    route->tried[route->tried_count++] = (uint16_t)node->id;
+  const cql__wish wish = wish_of(request);
+  return cql__cluster_has_another(&request->engine->cluster, &wish);
+}

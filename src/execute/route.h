@@ -1,0 +1,26 @@
+/* Route: where a request goes: its token, and the connection to the nearest replica of it. */
+#ifndef CQL_EXECUTE_ROUTE_H
+#define CQL_EXECUTE_ROUTE_H
+
+#include "execute/request.h"
+
+/* The token of these values of a statement, unless the request has one already or there is none:
+ * `encoded` is `size` checked bytes of them. */
+void cql__route_by_values(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
+                          size_t size);
+/* What is known by the submit: the values of an EXECUTE. */
+void cql__route_seal(cql_request_t *request);
+/* The connection for it; NULL: none accepts it now. */
+cql__channel *cql__route_choose(cql_request_t *request);
+/* Would there be one? */
+int cql__route_accepts(const cql_request_t *request);
+/* Are there connections that it won't have? If not, nobody can go where it can't. */
+int cql__route_is_choosy(const cql_request_t *request);
+/* It may go to one node alone, and that is down. */
+static inline int cql__route_is_lost(const cql_request_t *request) {
+  return request->route.node && request->route.node->serving_count == 0;
+}
+/* A node failed it: the others are left. 0: none is. */
+int cql__route_leave(cql_request_t *request, const cql_node_t *node);
+
+#endif
