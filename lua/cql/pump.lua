@@ -10,6 +10,7 @@ local host = require "cql.host"
 local result = require "cql.result"
 local event_of = require "cql.event"
 local question = require "cql.question"
+local subscription_of = require "cql.subscription"
 local queue_of = require "cql.queue"
 
 local pcall, wake = pcall, host.wake
@@ -151,11 +152,11 @@ local OWN = {
 local function handle_event(session, c)
   local name, subscriptions = event_of.names[c.code], session.subscriptions
   local own, handler = OWN[name], session.handlers[name]
-  if not (own or handler or subscriptions[1]) then return end
+  if not (own or handler or subscriptions.n > 0) then return end
   local event = event_of.of(c)
   if own then own(session, event) end
   if handler then host.handle(handler, event) end
-  for i = 1, #subscriptions do subscriptions[i]:put(event) end
+  subscription_of.each(subscriptions, "put", event)
 end
 
 -- ---- moving ----

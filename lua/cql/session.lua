@@ -566,9 +566,7 @@ function Session:refresh_distances() return begin(self, C.cql_session_refresh_di
 ---@return cql.Subscription?, cql.Error?
 function Session:subscribe(filter, options)
   if not self.handle then return refuse(closed(self)) end
-  local one = subscription_of.new(self, filter, options, 2)
-  self.subscriptions[#self.subscriptions + 1] = one
-  return one
+  return (subscription_of.new(self, filter, options, 2))
 end
 
 -- ---- state ----
@@ -639,22 +637,17 @@ function Session:abandon(status) return pump.abandon(self, status) end
 
 function Session:look_again()
   pump.make_room(self)
-  for _, one in ipairs(self.subscriptions) do one:look_again() end
+  subscription_of.each(self.subscriptions, "look_again")
 end
 
 function Session:end_subscriptions(failure)
   local list = self.subscriptions
-  self.subscriptions = {}
-  for _, one in ipairs(list) do one:finish(failure) end
+  self.subscriptions = subscription_of.list()
+  subscription_of.each(list, "finish", failure)
 end
 
 -- Does somebody wait for an event?
-function Session:is_heard()
-  for _, one in ipairs(self.subscriptions) do
-    if one.waiting[1] then return true end
-  end
-  return false
-end
+function Session:is_heard() return subscription_of.each(self.subscriptions, "is_heard") or false end
 
 function Session:log(level, text)
   local log = self.log_function
@@ -724,7 +717,8 @@ function session_of.open(options, level, on_end)
     handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = queue_of.new(),
     rooms = 0, gates = {}, shapes = {}, void_cache = {}, version = 5,
     mode = options_of.mode(options), handlers = options.on or {},
-    log_function = options.log, asked = config.asked(options), subscriptions = {},
+    log_function = options.log, asked = config.asked(options),
+    subscriptions = subscription_of.list(),
     on_end = on_end or nothing,
   }, Session)
   forget_statements(session)

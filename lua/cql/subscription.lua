@@ -50,13 +50,47 @@ end
 
 -- ---- for the session ----
 
+local WEAK = { __mode = "v" }
+
+--- Those of a session, [1] to [n], some of which may be gone: it holds none that nobody reads, for
+--- readers may be ended without a word, as a request of nginx whose client hangs up.
+function subscription.list() return setmetatable({ n = 0 }, WEAK) end
+
+-- Closes the gaps; `without` goes too.
+local function sweep(list, without)
+  local kept = 0
+  for i = 1, list.n do
+    local one = list[i]
+    list[i] = nil
+    if one and one ~= without then
+      kept = kept + 1
+      list[kept] = one
+    end
+  end
+  list.n = kept
+end
+
 --- As Session:subscribe(). Mistakes raise at `level`.
 function subscription.new(session, filter, options, level)
   local wanted, test = filter_of(filter, level + 1)
-  return setmetatable({
+  local self = setmetatable({
     session = session, wanted = wanted, test = test, size = size_of(options, level + 1),
     events = queue_of.new(), lost = 0, waiting = {}, ended = false,
   }, Subscription)
+  local list = session.subscriptions
+  sweep(list)
+  list.n = list.n + 1
+  list[list.n] = self
+  return self
+end
+
+--- Calls the method `name` of all; the first that it gives something but false for.
+function subscription.each(list, name, argument)
+  for i = 1, list.n do
+    local one = list[i]
+    local given = one and one[name](one, argument)
+    if given then return given end
+  end
 end
 
 -- The first who still waits looks again.
@@ -87,6 +121,8 @@ function Subscription:put(event)
   end
   wake_one(self)
 end
+
+function Subscription:is_heard() return self.waiting[1] ~= nil end
 
 -- Whoever was woken may have been ended before it ran: others may read what it left.
 function Subscription:look_again()
@@ -154,10 +190,7 @@ end
 
 --- Ends it: nothing more comes, and whoever waits for an event gets the error CLOSED.
 function Subscription:close()
-  local list = self.session.subscriptions
-  for i, one in ipairs(list) do
-    if one == self then table.remove(list, i) break end
-  end
+  sweep(self.session.subscriptions, self)
   self.events, self.lost = queue_of.new(), 0
   self:finish(error_of.driver("CLOSED", "the subscription was closed"))
 end

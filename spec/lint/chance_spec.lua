@@ -85,6 +85,7 @@ local ALLOWED = {
   { "lua/cql/policy/list.lua", "pairs(fields)", ALL },
   { "lua/cql/subscription.lua", "pairs(options or {})", MISUSE },
   { "lua/cql/subscription.lua", "pairs(event)", COPY },
+  { "lua/cql/subscription.lua", "__mode", OWNER },
   { "lua/cql/connect.lua", "pairs(named)", ALL },
   { "lua/cql/connect.lua", "pairs(one)", MISUSE },
   { "lua/cql/connect.lua", "pairs(options) do copy", COPY },

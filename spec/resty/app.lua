@@ -258,6 +258,70 @@ function page.handler()
   ngx.print(seen)
 end
 
+-- The same session for all of these pages: asked how near its node is, and heard by two handlers
+-- that wait, and by a subscription.
+local heard = {}
+
+local function cluster()
+  local options = {
+    name = "cluster", discover = true,
+    distance = function(node)
+      heard.asked = node.address
+      heard.distance_waits = tostring(pcall(cql.sleep, 1))
+      return "rack"
+    end,
+    on = {
+      node_up = function(event)
+        ngx.sleep(0.01)
+        heard.node_up = event.node.address .. " " .. item(5)
+      end,
+      schema_change = function(event)
+        cql.sleep(1)
+        heard.schema_change = event.schema_change.name
+      end,
+    },
+  }
+  for name, value in pairs(require "options") do options[name] = options[name] or value end
+  return assert(cql.connect(options))
+end
+
+function page.cluster()
+  local s = cluster()
+  local subscription = assert(s:subscribe "topology")
+  local late = select(2, subscription:next(20)).name
+  assert(s:refresh())
+  local event = assert(subscription:next(5000))
+  subscription:close()
+  local node = assert(s:nodes())[1]
+  ngx.print(late, " ", event.name, " ", node.distance, " ", tostring(node.up), " ",
+    s.subscriptions.n)
+end
+
+local listening = 0
+function page.listeners() ngx.print(listening) end
+
+function page.heard() ngx.print(tostring(heard[ngx.var.arg_name])) end
+
+-- What a light thread waits for that none of the others ends, whatever becomes of its request.
+function page.listen()
+  local subscription = assert(cluster():subscribe "schema_change")
+  listening = listening + 1
+  local event, failure = subscription:next()
+  heard.listened = event and event.schema_change.name or tostring(failure)
+  ngx.print(heard.listened)
+end
+
+-- In a timer, which no request ends: until the worker exits.
+function page.listen_for_ever()
+  local s = cluster()
+  local subscription = assert(s:subscribe "closed")
+  assert(ngx.timer.at(0, function()
+    local _, failure = subscription:next()
+    ngx.log(ngx.NOTICE, "listened: ", tostring(failure))
+  end))
+  ngx.print "ok"
+end
+
 -- ---- modules that ask while they are loaded ----
 
 function page.module() ngx.print(require("spec.resty.module").name(id_asked())) end

@@ -320,6 +320,34 @@ cassandra.describe("in nginx", function(server)
     is_quiet()
   end)
 
+  it("a session tells of its cluster, to handlers and to light threads that wait for it", function()
+    start(ABORTS)
+    local address = ("%s:%d"):format(server.contact_points, server.port)
+    assert.equal("TIMEOUT topology rack true 0", get "/cluster")
+    local function heard(name)
+      return nginx.until_(name, function()
+        local found = get("/heard?name=" .. name)
+        return found ~= "nil" and found
+      end)
+    end
+    assert.equal(address, heard "asked")
+    assert.equal("false", heard "distance_waits")
+    assert.equal(address .. " 5 name 5", heard "node_up")
+    local listeners = running:ask { "/listen", "/listen" }
+    running:abort({ "/listen" }, 100)
+    nginx.until_("they listen", function() return get "/listeners" == "3" end)
+    local session = assert(cql.connect(server:options { keyspace = KEYSPACE }))
+    assert(session:execute "CREATE TABLE heard (id int PRIMARY KEY)")
+    assert(session:execute "DROP TABLE heard")
+    assert(session:close())
+    for _, answer in ipairs(running:answers(listeners)) do assert.equal("heard", answer.body) end
+    assert.equal("heard", heard "schema_change")
+    get "/listen_for_ever"
+    running:quit()
+    assert.matches("listened: CLOSED: the worker exits", table.concat(running:log "notice", "\n"))
+    is_quiet()
+  end)
+
   it("a turn that fails, and a reader that loses its socket, are made good", function()
     start()
     get "/item?id=1"

@@ -192,8 +192,22 @@ describe("a subscription", function()
     assert(session:execute(KEYSPACE:format "shop"))
     settle(world)
     assert.equal("CLOSED", select(2, subscription:next()).name)
-    assert.same({}, session.subscriptions)
+    assert.equal(0, session.subscriptions.n)
     subscription:close()
+  end)
+
+  it("that nobody holds any more is collected", function()
+    connect(sim.world {})
+    local watched = setmetatable({}, { __mode = "k" })
+    for _ = 1, 100 do watched[assert(session:subscribe())] = true end
+    local kept = assert(session:subscribe())
+    for _ = 1, 3 do collectgarbage() end
+    assert.is_nil(next(watched))
+    assert(session:subscribe()):close()
+    assert.equal(1, session.subscriptions.n)
+    assert(session:execute(KEYSPACE:format "shop"))
+    session:close(0)
+    assert.is_true(#names(kept) > 1)
   end)
 
   it("ends with its session, once all has been read", function()
