@@ -257,8 +257,7 @@ static uint32_t range_at(const cql__tablet_table *table, int64_t token) {
 
 const cql__tablet_range *cql__tablet_table_find(const cql__tablet_table *table, int64_t token) {
   uint32_t at = range_at(table, token);
-  const cql__tablet_range *range = table->ranges + at;
-  return at < table->count && range->first < token ? range : NULL;
+  return at < table->count && table->ranges[at].first < token ? &table->ranges[at] : NULL;
 }
 
 /* Room for `count` more replicas; those that have gone go for good. */
@@ -294,8 +293,9 @@ static void drop_ranges(cql__tablets *tablets, cql__tablet_table *table, uint32_
 
 static int is_known(const cql__tablet_table *table, uint32_t at, const cql__tablet *tablet,
                     const cql__tablet_replica *replicas) {
+  if (at == table->count) return 0;
   const cql__tablet_range *range = &table->ranges[at];
-  return at < table->count && range->first == tablet->first && range->last == tablet->last &&
+  return range->first == tablet->first && range->last == tablet->last &&
          range->count == tablet->count &&
          memcmp(table->replicas + range->at, replicas, range->count * sizeof *replicas) == 0;
 }
