@@ -8,7 +8,7 @@
 typedef struct cql__cluster cql__cluster;
 typedef struct cql__channel cql__channel;
 
-enum { CQL__NO_SLOT = UINT32_MAX };
+#define CQL__NO_SLOT UINT32_MAX
 
 struct cql__channel {
   cql__connection connection;
