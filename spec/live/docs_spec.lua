@@ -21,7 +21,10 @@ cassandra.describe("the code in", function(server)
   -- The pages speak of 127.0.0.1; the server for specs may be elsewhere.
   local here = setmetatable({
     connect = function(options)
-      return cql.connect(server:options { keyspace = options.keyspace })
+      return cql.connect(server:options {
+        keyspace = options.keyspace, discover = options.discover, distance = options.distance,
+        on = options.on,
+      })
     end,
   }, { __index = cql })
   local session
