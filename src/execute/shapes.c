@@ -23,7 +23,7 @@ static uint64_t hash_bytes(const uint8_t *bytes, size_t size) {
   return hash ^ hash >> 29;
 }
 
-/* Moves the shape at `way` to the front of its set, before those that were asked for less lately. */
+/* The shape at `way` goes to the front of its set, before those that were asked for less lately. */
 static void move_to_front(cql__metadata **set, unsigned way) {
   cql__metadata *found = set[way];
   memmove(set + 1, set, way * sizeof *set);
