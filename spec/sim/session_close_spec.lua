@@ -77,6 +77,16 @@ local function busy(options)
   return list[2], p:requests()[1]
 end
 
+it("during a drain says that a connection was lost, whatever for", function()
+  open { protocol_version = 4 }
+  submit(1)
+  sent()
+  close(1000)
+  p:say "nonsense, not an answer"
+  p:step()
+  assert.same({ "event CONNECTION_CLOSED", "1 ECONNECTION", "event CLOSED" }, polled())
+end)
+
 for _, at_once in ipairs { 1, 2, 64 } do
   it("without a drain ends what is in any state, CLOSED last, polled by " .. at_once, function()
     busy()

@@ -8,7 +8,8 @@ enum {
   CQL__PLANT_DOUBLE = 2,    /* a completion comes twice */
   CQL__PLANT_SLEEP = 3,     /* what was submitted wakes nobody */
   CQL__PLANT_NEIGHBOUR = 4, /* two answers change places */
-  CQL__PLANT_LEAK = 5       /* a timeout keeps its slot */
+  CQL__PLANT_LEAK = 5,      /* a timeout keeps its slot */
+  CQL__PLANT_CRASH = 6      /* a timeout ends the process */
 };
 
 #ifdef CQL_TEST

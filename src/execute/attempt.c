@@ -456,13 +456,14 @@ void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *w
 /* The connection went: again elsewhere if nothing can happen twice by it. Where there is nowhere
  * else it waits: for this node to come back, or for another. */
 void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter, int error) {
+  (void)error; /* why the connection ended is an event's to say */
   const cql__channel *channel = owner;
   cql_request_t *request = waiter;
   cql__engine *engine = request->engine;
   leave_stream(request);
   if (engine->closing || request->use ||
       verdict_of(request, connection, CQL_ECONNECTION, NULL) != CQL__RETRY_NEXT) {
-    cql__request_finish(request, engine->closing ? error : CQL_ECONNECTION, 0, NULL);
+    cql__request_finish(request, CQL_ECONNECTION, 0, NULL);
     return;
   }
   if (!cql__route_leave(request, channel->node)) request->route.tried_count = 0;

@@ -56,9 +56,9 @@ static void give_up(cql_session_t *session, int error, const char *why) {
   session->failed = 1;
   session->engine.closing = 1;
   snprintf(session->failed_why, sizeof session->failed_why, "%s", why);
+  cql__engine_abandon_all(&session->engine, error);
   cql__control_close(&session->control, error, why);
   cql__cluster_close(&session->engine.cluster, error, why);
-  cql__engine_abandon_all(&session->engine, error);
   tell_once(session, &session->failed_notice, CQL_EVENT_FAILED, error, "", session->failed_why);
 }
 
@@ -466,6 +466,7 @@ static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t
                                       .attempts = request->attempts,
                                       .consistency = request->consistency};
     if (CQL__PLANTED(CQL__PLANT_LEAK) && request->status == CQL_ETIMEOUT) continue;
+    if (CQL__PLANTED(CQL__PLANT_CRASH) && request->status == CQL_ETIMEOUT) abort();
     cql__request_release(request);
   }
   return plant(out, count, max);

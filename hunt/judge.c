@@ -1,0 +1,275 @@
+/* Judge: what must hold after each step, of each answer, and at rest. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+#include "world.h"
+
+enum { UNAVAILABLE = 0x1000, OVERLOADED = 0x1001, WRITE_TIMEOUT = 0x1100, READ_TIMEOUT = 0x1200 };
+enum { INVALID = 0x2200, UNPREPARED = 0x2500, REPREPARES = 3 };
+enum { LATENESS = 5 * MILLISECOND }; /* of a host that is awake */
+
+/* ---- content ---- */
+
+static int is_row(const asked *a) {
+  return a->kind == KIND_READ || a->kind == KIND_EXECUTE || a->kind == KIND_BARE;
+}
+
+static int is_bound(const asked *a) {
+  return a->kind == KIND_EXECUTE || a->kind == KIND_BOUND_BATCH || a->kind == KIND_BOUND_PAGES;
+}
+
+static void judge_page(const asked *a, cql_result_t *result) {
+  cql_cell_t cells[16];
+  int rows = cql_result_cells(result, 8, cells);
+  CHECK(rows == (a->at == 14 ? 6 : 7), "a page of %d rows at %d", rows, a->at);
+  for (int i = 0; i < rows; i++)
+    CHECK(cells[2 * i].as.integer == a->key && cells[2 * i + 1].as.integer == a->at + i,
+          "another's page");
+}
+
+static void judge_prepared(const asked *a, cql_result_t *result) {
+  CHECK(result && result->kind == CQL_RESULT_PREPARED, "no statement");
+  if (a->kind == KIND_SETUP) return;
+  cql_prepared_t *prepared = cql_result_prepared(result);
+  cql_slice_t id;
+  cql_prepared_id(prepared, &id);
+  int same = 0;
+  for (int i = 0; i < 2 && !same && id.length == 16; i++) {
+    char *known = w.ids[a->key][i];
+    same = !known[0] || memcmp(known, id.data, 16) == 0;
+    if (same) memcpy(known, id.data, 16);
+  }
+  cql_prepared_unref(prepared);
+  CHECK(same, "another's statement");
+}
+
+/* Which of the two keyspaces the row is from: that of its session, unless USE was under way. */
+static int keyspace_of(const asked *a, cql_result_t *result) {
+  if (a->kind != KIND_BARE) return 0;
+  CHECK(result->metadata && result->metadata->column_count == 2, "no columns");
+  const cql_slice_t *name = &result->metadata->columns[0].keyspace;
+  int other = name->length == 5 && memcmp(name->data, "other", 5) == 0;
+  CHECK(other || (name->length == 2 && memcmp(name->data, "ks", 2) == 0), "a foreign keyspace");
+  return other;
+}
+
+static void judge_row(const asked *a, cql_result_t *result) {
+  static char wanted[21000];
+  cql_cell_t cells[4];
+  CHECK(result->row_count == 1 && cql_result_cells(result, 2, cells) == 1, "not one row");
+  CHECK(cells[0].as.integer == a->key, "another's row: %d for %d", (int)cells[0].as.integer,
+        a->key);
+  size_t size = load_content(keyspace_of(a, result), a->key, wanted);
+  CHECK((size_t)cells[1].length == size && memcmp(cells[1].as.bytes, wanted, size) == 0,
+        "another's value");
+}
+
+static void judge_tally(const asked *a, cql_result_t *result) {
+  cql_cell_t cells[4];
+  int rows = cql_result_cells(result, 2, cells);
+  CHECK(rows == 0 || (rows == 1 && cells[0].as.integer == a->key), "another's counter");
+  int64_t value = rows ? cells[1].as.integer : 0;
+  CHECK(value >= w.acknowledged[a->key] && value <= w.acknowledged[a->key] + w.unknown[a->key],
+        "counter %d stands at %d after %d additions, and %d of unknown fate", a->key, (int)value,
+        (int)w.acknowledged[a->key], (int)w.unknown[a->key]);
+}
+
+void judge_content(const asked *a, cql_result_t *result) {
+  if (a->kind == KIND_PREPARE || a->kind == KIND_SETUP) {
+    judge_prepared(a, result);
+    return;
+  }
+  int warned = result && result->warnings.length >= 0;
+  CHECK(warned == 0 || a->fate == FATE_WARNED, "another's warning");
+  if (a->kind == KIND_BATCH || a->kind == KIND_BOUND_BATCH || a->kind == KIND_COUNT) {
+    CHECK(!result || result->kind == CQL_RESULT_VOID, "a write with another's answer");
+    return;
+  }
+  CHECK(result && result->kind == CQL_RESULT_ROWS, "no rows");
+  CHECK(warned || a->fate != FATE_WARNED || w.calm || result->protocol_version < 4,
+        "a warning is missing");
+  if (a->kind == KIND_TALLY)
+    judge_tally(a, result);
+  else if (is_row(a))
+    judge_row(a, result);
+  else
+    judge_page(a, result);
+}
+
+/* ---- success, and what it can't be ---- */
+
+static int is_too_big(const asked *a) {
+  static char room[21000];
+  return OF(&w.script, frames) && is_row(a) && load_content(0, a->key, room) > FRAME_MAX;
+}
+
+static void judge_success(const guest *g, const asked *a, const cql_completion_t *c) {
+  static const int64_t hopeless = BIT(FATE_OVERLOADED) | BIT(FATE_INVALID) | BIT(FATE_LAZY) |
+                                  BIT(FATE_SILENT) | BIT(FATE_ASTRAY) | BIT(FATE_FLIPPED) |
+                                  BIT(FATE_GARBAGE);
+  CHECK(w.calm || !(hopeless & BIT(a->fate)), "success, where a node was %s",
+        script_fate_name(a->fate));
+  CHECK(!is_too_big(a) || OF(&w.script, lz4), "an answer larger than frame_size_max");
+  CHECK(!a->cancelled, "success after it was cancelled");
+  judge_content(a, c->result);
+  if (a->kind == KIND_BARE && a->uses == g->uses && !g->use_open)
+    CHECK(keyspace_of(a, c->result) == a->keyspace, "an answer from another keyspace");
+}
+
+/* ---- failure, and its cause ---- */
+
+static int is_node_trouble(int code, const asked *a) {
+  int known = code == UNAVAILABLE || code == WRITE_TIMEOUT || code == READ_TIMEOUT;
+  return known && fault_since(CAUSE_DOWN, a->since);
+}
+
+static int has_code(const guest *g, const asked *a, const cql_completion_t *c) {
+  int code = c->code;
+  if (code == UNPREPARED)
+    return w.forgets - a->forgets + (g->lost - a->lost) + (uint64_t)w.node_count > REPREPARES;
+  if (is_node_trouble(code, a)) return a->fate != FATE_FLIPPED;
+  switch (a->fate) {
+    case FATE_OVERLOADED: return code == OVERLOADED;
+    case FATE_INVALID: return code == INVALID;
+    case FATE_FLIPPED:
+      code = (int)((uint32_t)code ^ 0xFF000000u);
+      return code == UNPREPARED ? a->kind == KIND_BOUND_BATCH : is_node_trouble(code, a);
+    default: return 0;
+  }
+}
+
+static int is_timeout_due(const guest *g, const asked *a) {
+  static const int64_t kept = BIT(FATE_LAZY) | BIT(FATE_SILENT) | BIT(FATE_ASTRAY);
+  if (world_now() + MILLISECOND < a->due) return 0;
+  if (a->due - a->since < TIMEOUT_MS * MILLISECOND) return 1; /* it may be too short */
+  (void)g;
+  return (kept & BIT(a->fate)) != 0 || fault_since(CAUSE_SLOW, a->since);
+}
+
+static int may_be_lost(const guest *g, const asked *a, const cql_completion_t *c) {
+  int again = a->idempotent || a->kind == KIND_PREPARE || a->kind == KIND_SETUP;
+  if (again && c->attempts < 2 && !g->closed_by) return 0;
+  return g->lost > a->lost && fault_since(CAUSE_LOSS, a->since);
+}
+
+static int has_cause(const guest *g, const asked *a, const cql_completion_t *c) {
+  switch (c->status) {
+    case CQL_ETIMEOUT: return is_timeout_due(g, a);
+    case CQL_ENOHOST: return is_timeout_due(g, a) && fault_since(CAUSE_LOSS, a->since);
+    case CQL_ECANCELLED: return a->cancelled;
+    case CQL_ECLOSED: return g->closed_by != 0;
+    case CQL_ECONNECTION: return may_be_lost(g, a, c);
+    case CQL_ESERVER: return has_code(g, a, c);
+    case CQL_EMALFORMED: return a->fate == FATE_FLIPPED;
+    case CQL_ETOOBIG: return is_too_big(a);
+    case CQL_EPREPARED: return is_bound(a) && g->uses > 0; /* its id was another keyspace's */
+    default: return 0;
+  }
+}
+
+void judge_answer(const guest *g, const asked *a, const cql_completion_t *c) {
+  int again = a->idempotent || a->kind == KIND_PREPARE || a->kind == KIND_SETUP;
+  int untouched = fault_since(CAUSE_DOWN, a->since); /* UNAVAILABLE: nothing has begun */
+  CHECK(again || untouched || c->attempts <= (is_bound(a) ? 1u + 2 * REPREPARES : 1u),
+        "%u attempts of what must not be repeated", c->attempts);
+  if (c->status == 0)
+    judge_success(g, a, c);
+  else
+    CHECK(has_cause(g, a, c), "%s (0x%x) without a cause, for %s of fate \"%s\" after %d attempts",
+          cql_error_name(c->status), (unsigned)c->code, script_kind_name(a->kind),
+          script_fate_name(a->fate), (int)c->attempts);
+  int64_t late = a->due, stall = g->stalled_until + (a->due - a->since);
+  if (stall > late) late = stall;
+  CHECK(world_now() <= late + LATENESS, "it ends %d us late", (int)(world_now() - late));
+}
+
+/* ---- after each step ---- */
+
+void judge_nodes(void) {
+  cql_sim_counters_t counters;
+  cql_sim_counters(w.sim, CQL_SIM_ALL, &counters);
+  CHECK(counters.bad_streams == 0, "a stream is used before its answer");
+  CHECK(counters.bad_frames == 0, "a frame breaks the protocol");
+  CHECK(counters.not_ready == 0, "a request before the handshake's end");
+}
+
+void judge_step(guest *g) {
+  cql_metrics_t m;
+  cql_session_metrics(g->session, &m);
+  int64_t open = g->open + g->use_open;
+  CHECK(m.taken == open, "%u slots are taken for %d requests", m.taken, (int)open);
+  CHECK(m.requests - m.completed == m.in_flight + m.queued, "in flight %u, queued %u of %d",
+        m.in_flight, m.queued, (int)(m.requests - m.completed));
+}
+
+static void judge_guest_time(const guest *g) {
+  int64_t now = world_now();
+  CHECK(!g->closed_by || now <= g->closed_by + LATENESS, "CLOSED never comes");
+}
+
+void judge_overdue(void) {
+  int64_t now = world_now();
+  if (now < w.scanned_at + 50 * MILLISECOND) return;
+  w.scanned_at = now;
+  for (int i = 0; i < w.guest_count; i++) judge_guest_time(&w.guests[i]);
+  for (uint32_t i = 0; i < w.slots_used; i++) {
+    const asked *a = &w.slots[i];
+    if (!a->open || a->due + LATENESS >= now) continue;
+    int64_t stall = w.guests[a->guest].stalled_until + (a->due - a->since);
+    CHECK(stall + LATENESS >= now, "request %u is overdue", i);
+  }
+}
+
+/* ---- at rest ---- */
+
+static int64_t blocks_out(const guest *g) {
+  static char text[65536];
+  cql_session_dump(g->session, text, sizeof text);
+  const char *at = strstr(text, "memory: ");
+  CHECK(at, "the dump says nothing of memory");
+  return strtoll(at + 8, NULL, 10);
+}
+
+static void judge_memory(const guest *g) {
+  int64_t slots = (g->taken_most + 1 + 63) / 64 * 64; /* their small bodies stay */
+  int64_t blocks = blocks_out(g);
+  CHECK(blocks <= slots, "at rest: %d blocks are out for %d slots", (int)blocks, (int)slots);
+}
+
+static void judge_connections(const guest *g, const cql_metrics_t *m) {
+  uint32_t at_least = 0, at_most = 0, each = (uint32_t)OF(&w.script, connections);
+  uint32_t most = (uint32_t)OF(&w.script, shards) > each ? (uint32_t)OF(&w.script, shards) : each;
+  for (int i = 0; i < w.node_count; i++) {
+    if (cql_sim_node_state(w.sim, i) != CQL_SIM_UP) continue;
+    if (i < w.contact_count) at_least += OF(&w.script, shards) ? 1 : each;
+    at_most += most;
+  }
+  (void)g;
+  CHECK(m->connections >= at_least && m->connections <= at_most,
+        "at rest: %u connections, not %u to %u", m->connections, at_least, at_most);
+}
+
+/* `fresh`: connections on which an answer is owed for ever have been replaced. */
+void judge_rest(int fresh) {
+  int64_t owed = fresh ? 0 : fault_played(FATE_SILENT) + fault_played(FATE_ASTRAY);
+  uint32_t connections = 0, orphans = 0;
+  for (int i = 0; i < w.guest_count; i++) {
+    const guest *g = &w.guests[i];
+    cql_metrics_t m;
+    cql_session_metrics(g->session, &m);
+    CHECK(m.in_flight == 0 && m.queued == 0 && m.taken == 0,
+          "at rest: %u in flight, %u queued, %u slots taken", m.in_flight, m.queued, m.taken);
+    judge_connections(g, &m);
+    judge_memory(g);
+    connections += m.connections;
+    orphans += m.orphans;
+  }
+  CHECK(orphans <= owed, "at rest: %u orphans, of which %d are owed", orphans, (int)owed);
+  cql_sim_counters_t counters;
+  cql_sim_counters(w.sim, CQL_SIM_ALL, &counters);
+  CHECK(counters.in_flight == 0, "at rest: nodes know of %d requests", (int)counters.in_flight);
+  CHECK(counters.connections == connections, "at rest: nodes have %d connections, sessions %u",
+        (int)counters.connections, connections);
+}

@@ -1,0 +1,312 @@
+#include "world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "chance.h"
+#include "report.h"
+
+#ifdef CQL_TEST
+#include "base/mem.h"
+#endif
+
+world w;
+report *the_report;
+jmp_buf violation;
+
+/* How long all may take to come back after the last fault: what is half open is noticed, nodes are
+ * asked again; and longer than a lazy answer. */
+enum { RECOVERY_MS = 8000, REST_MS = LAZY_MS + 5000 };
+
+/* ---- what is told ---- */
+
+void fail(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(the_report->why, sizeof the_report->why, format, arguments);
+  va_end(arguments);
+  the_report->check = format;
+  longjmp(violation, 1);
+}
+
+void note(const char *format, ...) {
+  char line[200];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  size_t used = strlen(the_report->log);
+  if (used + strlen(line) < LOG_MAX) strcpy(the_report->log + used, line);
+}
+
+/* The end of the trace is kept, or (2) all of it said. */
+static void take_trace(int tell) {
+  static char text[TAIL_MAX];
+  char *tail = the_report->tail;
+  size_t size;
+  while (tell && (size = (size_t)cql_sim_trace_take(w.sim, text, TAIL_MAX / 2)) > 0) {
+    if (tell == 2) fwrite(text, 1, size, stdout);
+    size_t used = strlen(tail), keep = used < TAIL_MAX / 2 ? used : TAIL_MAX / 2;
+    memmove(tail, tail + used - keep, keep);
+    memcpy(tail + keep, text, size);
+    tail[keep + size] = 0;
+  }
+}
+
+/* ---- building ---- */
+
+static void cql(const char *text) {
+  CHECK(cql_sim_cql(w.sim, text, strlen(text)) == 0, "%.100s: %s", text, cql_sim_error(w.sim));
+}
+
+static void set(int node, const char *name, const char *value) {
+  CHECK(cql_sim_set(w.sim, node, name, value) == 0, "%s", cql_sim_error(w.sim));
+}
+
+static void set_number(int node, const char *name, int64_t value) {
+  char text[24];
+  snprintf(text, sizeof text, "%lld", (long long)value);
+  set(node, name, text);
+}
+
+static void build_nodes(void) {
+  static const char *const latencies[] = {"100us..300us", "1ms..5ms", "exp 2ms", "1ms, 1% 200ms",
+                                          "200us"};
+  const script *s = &w.script;
+  set_number(CQL_SIM_ALL, "protocol_max", OF(s, version));
+  if (OF(s, shards)) {
+    set(CQL_SIM_ALL, "product", "scylla");
+    set_number(CQL_SIM_ALL, "shards", OF(s, shards));
+  }
+  set_number(CQL_SIM_ALL, "split", OF(s, split));
+  set(CQL_SIM_ALL, "latency", latencies[OF(s, slow)]);
+  if (OF(s, slow) == 1 && !(OF(s, fates) & BIT(FATE_TWICE)))
+    set(CQL_SIM_ALL, "bandwidth", "3000000");
+  if (OF(s, auth)) {
+    set(CQL_SIM_ALL, "auth", "password");
+    cql_sim_user(w.sim, "u", "p");
+  }
+  for (int i = 0; i < OF(s, nodes); i++) {
+    int node = cql_sim_node_new(w.sim, "dc1", "r1", NULL);
+    if (OF(s, mixed)) set_number(node, "protocol_max", 3 + (node + (int)s->seed) % 3);
+    CHECK(cql_sim_node_start(w.sim, node) == 0, "%s", cql_sim_error(w.sim));
+  }
+  w.contact_count = w.node_count = (int)OF(s, nodes);
+}
+
+static void build_rows(int keyspace) {
+  static char text[21000];
+  for (int key = 0; key < ROWS; key++) {
+    int at = snprintf(text, sizeof text, "INSERT INTO %s.t (id, v) VALUES (%d, '",
+                      keyspace ? "other" : "ks", key);
+    size_t size = load_content(keyspace, key, text + at);
+    strcpy(text + (size_t)at + size, "')");
+    cql(text);
+  }
+}
+
+static void build_keyspace(const char *name, const char *more) {
+  char text[300];
+  snprintf(
+      text, sizeof text,
+      "CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': %d}%s",
+      name, (int)OF(&w.script, copies), more);
+  cql(text);
+}
+
+static void build(void) {
+  char text[200];
+  int has_tablets = OF(&w.script, shards) && w.script.seed % 2;
+  build_nodes();
+  build_keyspace("ks", has_tablets ? " AND tablets = {'enabled': true}" : "");
+  build_keyspace("other", "");
+  build_keyspace("num", "");
+  cql("CREATE TABLE ks.t (id bigint PRIMARY KEY, v text)");
+  cql("CREATE TABLE other.t (id bigint PRIMARY KEY, v text)");
+  cql("CREATE TABLE ks.c (p int, c int, PRIMARY KEY (p, c))");
+  cql("CREATE TABLE num.n (id int PRIMARY KEY, n counter)");
+  build_rows(0);
+  build_rows(1);
+  for (int i = 0; i < 160; i++) {
+    snprintf(text, sizeof text, "INSERT INTO ks.c (p, c) VALUES (%d, %d)", i / 20, i % 20);
+    cql(text);
+  }
+}
+
+/* ---- time ---- */
+
+static guest *guest_of(const cql_session_t *session) {
+  for (int i = 0; i < w.guest_count; i++)
+    if (w.guests[i].session == session) return &w.guests[i];
+  return NULL;
+}
+
+static void step_guest(guest *g) {
+  CHECK(cql_session_step(g->session, 0) == 0, "a step fails");
+  guest_poll(g);
+  judge_step(g);
+  if (++w.steps % 16 == 0) judge_nodes();
+  if (!g->closed) return;
+  CHECK(g->open == 0, "%d requests are open after CLOSED", (int)g->open);
+  guest_free(g);
+  if (!w.ending) guest_open(g);
+}
+
+static int tell_of_world;
+
+int world_turn(int64_t until) {
+  int what = cql_sim_run(w.sim, until), stepped = 0;
+  CHECK(what != CQL_SIM_IDLE || w.open == 0, "all sleep, and %d requests are open", (int)w.open);
+  cql_session_t *due = what == CQL_SIM_SESSION ? cql_sim_due(w.sim) : NULL;
+  if (due) {
+    step_guest(guest_of(due));
+    stepped = 1;
+  }
+  judge_overdue();
+  take_trace(tell_of_world);
+  return stepped;
+}
+
+void world_run_for(int64_t us) {
+  int64_t until = world_now() + us;
+  while (world_now() < until)
+    if (!world_turn(until) && world_now() < until) return; /* nobody waits for anything */
+}
+
+/* ---- a life ---- */
+
+static int is_prepared(void) {
+  for (int i = 0; i < w.guest_count; i++) {
+    guest *g = &w.guests[i];
+    load_prepare(g);
+    if (!g->ready || g->open) return 0;
+  }
+  return 1;
+}
+
+static void begin(void) {
+  for (int i = 0; i < w.guest_count; i++) guest_open(&w.guests[i]);
+  for (int i = 0; i < 100 && !is_prepared(); i++) world_run_for(SECOND / 10);
+  CHECK(is_prepared(), "it never becomes ready");
+}
+
+static void play(int64_t *index, step *next, int64_t *at) {
+  if (chance_at(w.script.seed, 3, (uint64_t)*index) % 3 == 0) fault_repair();
+  if (next->kind >= 0) fault_play(next, *index);
+  *next = script_step(&w.script, ++*index);
+  *at += next->gap;
+  the_report->steps = *index;
+}
+
+static void work(void) {
+  const script *s = &w.script;
+  int64_t index = 0, turns = 0;
+  step next = script_step(s, 0);
+  int64_t at = world_now() + next.gap;
+  while (w.submitted < OF(s, requests)) {
+    while (w.open < OF(s, depth) && w.submitted < OF(s, requests) && load_next()) {
+    }
+    if (OF(s, faults) & BIT(STEP_CANCEL) && world_chance(8) == 0)
+      load_cancel((uint32_t)world_chance(w.slots_used + 1));
+    if (++turns % 64 == 0)
+      for (int i = 0; i < w.guest_count; i++) load_prepare(&w.guests[i]);
+    world_turn(at);
+    while (world_now() >= at) play(&index, &next, &at);
+  }
+}
+
+static void end_by(const char *what, int64_t ms) {
+  for (int64_t i = 0; i < ms / 100 && w.open; i++) world_run_for(SECOND / 10);
+  CHECK(w.open == 0, "%s: %d requests never end", what, (int)w.open);
+}
+
+static void tally(void) {
+  for (int key = 0; key < COUNTERS; key++) {
+    wish what = {.kind = KIND_TALLY, .key = key, .idempotent = 1};
+    CHECK(load_submit(&w.guests[0], &what, 0, NULL), "no counter can be asked for");
+    end_by("at rest", TIMEOUT_MS);
+  }
+}
+
+/* What is owed for ever goes with its connection. */
+static void replace_connections(void) {
+  cql_sim_connection_t c;
+  for (int i = cql_sim_connection_count(w.sim, CQL_SIM_ALL); i-- > 0;)
+    if (cql_sim_connection(w.sim, CQL_SIM_ALL, i, &c) == 0)
+      cql_sim_connection_end(w.sim, c.id, CQL_SIM_RESET);
+}
+
+/* Nothing stands in the way any more: all comes back to where it began. */
+static void settle(void) {
+  fault_repair();
+  cql_sim_exhaust(w.sim, 0);
+  end_by("after the last fault", TIMEOUT_MS + 1000);
+  fault_rules_remove();
+  w.calm = 1;
+  load_let_go();
+  world_run_for((int64_t)REST_MS * MILLISECOND);
+  judge_rest(0);
+  if (OF(&w.script, kinds) & BIT(KIND_COUNT)) tally();
+  replace_connections();
+  world_run_for((int64_t)RECOVERY_MS * MILLISECOND);
+  judge_rest(1);
+}
+
+/* With something under way, with time to end it or without. */
+static void finish(void) {
+  w.ending = 1;
+  int64_t until = w.submitted + 40;
+  while (w.submitted < until && load_next()) {
+  }
+  for (int i = 0; i < w.guest_count; i++) guest_close(&w.guests[i], world_chance(2) ? 500 : 0);
+  world_run_for(SECOND);
+  for (int i = 0; i < w.guest_count; i++) CHECK(!w.guests[i].session, "CLOSED never comes");
+  judge_nodes();
+}
+
+static void live(void) {
+  build();
+  begin();
+  fault_rules();
+  work();
+  settle();
+  finish();
+}
+
+static void tidy(void) {
+  for (int i = 0; i < HELD_MAX; i++) cql_result_free(w.held[i].result);
+  for (int i = 0; i < w.guest_count; i++) guest_free(&w.guests[i]);
+  cql_sim_free(w.sim);
+}
+
+int world_run(const script *s, int tell) {
+  memset(&w, 0, sizeof w);
+  w.script = *s;
+  w.random = s->seed * 31 + 7;
+  w.guest_count = (int)OF(s, sessions);
+  for (int fate = 0; fate < FATES; fate++) w.rules[fate] = -1;
+  for (int node = 0; node < NODES_MAX; node++) w.cut_from[node] = NOWHERE;
+  tell_of_world = tell;
+  the_report->log[0] = the_report->tail[0] = 0;
+  the_report->steps = 0;
+  the_report->worlds++;
+#ifdef CQL_TEST
+  long memory = cql__mem_live();
+#endif
+  w.sim = cql_sim_new(s->seed);
+  cql_sim_trace(w.sim, tell ? 1 : 0);
+  int found = setjmp(violation);
+  if (!found) live();
+  take_trace(tell);
+  tidy();
+#ifdef CQL_TEST
+  static const char leak[] = "%ld allocations leak";
+  if (!found && cql__mem_live() != memory) {
+    snprintf(the_report->why, sizeof the_report->why, leak, cql__mem_live() - memory);
+    the_report->check = leak;
+    found = 1;
+  }
+#endif
+  return found;
+}

@@ -1,0 +1,134 @@
+/* World: one run of a script: the simulated cluster, the sessions on it, what they were asked. */
+#ifndef HUNT_WORLD_H
+#define HUNT_WORLD_H
+
+#include "cql_sim.h"
+#include "script.h"
+
+enum { ROWS = 64, COUNTERS = 8, NODES_MAX = 8, GUESTS_MAX = 3, SLOTS = 8192, HELD_MAX = 16 };
+enum { MILLISECOND = 1000, SECOND = 1000000 };
+enum { TIMEOUT_MS = 20000, LAZY_MS = 25000, HEARTBEAT_MS = 2000, RECONNECT_MAX_MS = 2000 };
+enum { FRAME_MAX = 4096, NOWHERE = 1000 };
+/* A guest's prepared statements: those that read, by fate, then the one that inserts and the one
+ * that pages. */
+enum { STATEMENT_INSERT = FATES, STATEMENT_PAGES, STATEMENTS };
+/* The tag of a session's USE; those below are slots. */
+enum { TAG_USE = SLOTS };
+
+/* One request under way. */
+typedef struct asked {
+  int64_t since, due;           /* by the virtual clock */
+  uint64_t lost, forgets, uses; /* how many there had been */
+  int32_t key, at;              /* at: the page's first row, or which statement */
+  uint8_t kind, fate, guest, open, cancelled, idempotent, keyspace;
+} asked;
+
+/* A result that is looked at again later: nothing may have touched it. */
+typedef struct held {
+  cql_result_t *result;
+  asked of;
+} held;
+
+typedef struct guest {
+  cql_session_t *session; /* NULL: there is none */
+  cql_prepared_t *statements[STATEMENTS];
+  uint8_t asked_for[STATEMENTS];
+  int64_t open;
+  int64_t stalled_until;
+  int64_t closed_by; /* it closes: CLOSED must have come; 0: it doesn't */
+  int ready, closed;
+  int64_t taken_most;
+  uint64_t lost; /* connections */
+  uint64_t uses; /* of USE: submitted */
+  int use_open, keyspace, use_keyspace;
+  int64_t use_since;
+} guest;
+
+/* Why something may go wrong that was not asked for. */
+enum { CAUSE_LOSS, CAUSE_SLOW, CAUSE_DOWN, CAUSES };
+
+typedef struct world {
+  script script;
+  uint64_t random;
+  cql_sim_t *sim;
+  guest guests[GUESTS_MAX];
+  int guest_count, contact_count, node_count;
+  asked slots[SLOTS];
+  uint32_t slots_used, slot_from; /* none from the first on was ever used */
+  int64_t open, submitted, scanned_at, steps;
+  held held[HELD_MAX];
+  int rules[FATES];      /* -1: none */
+  int64_t played[FATES]; /* by rules that are gone */
+  int ending;            /* what has closed isn't opened again */
+  int calm;              /* rules are gone, nothing stands in the way */
+  int64_t until[CAUSES];
+  uint64_t forgets;          /* how often a node forgot its statements */
+  uint8_t spoilt[NODES_MAX]; /* until it is repaired */
+  int cut_from[NODES_MAX];   /* which place, or NOWHERE */
+  int64_t node_stalled[NODES_MAX];
+  int64_t acknowledged[COUNTERS], unknown[COUNTERS];
+  char ids[ROWS][2][16]; /* of statements: each keyspace has its own */
+} world;
+
+extern world w;
+
+/* ---- world.c ---- */
+
+/* Runs it whole. 0, or 1: a violation, told in the report. */
+int world_run(const script *s, int tell);
+/* Until `until`, or something has been stepped: 1. */
+int world_turn(int64_t until);
+void world_run_for(int64_t us);
+static inline int64_t world_now(void) { return cql_sim_now(w.sim); }
+static inline int64_t world_chance(int64_t below) {
+  w.random += 0x9e3779b97f4a7c15u;
+  uint64_t z = (w.random ^ (w.random >> 32)) * 0xd6e8feb86659fd93u;
+  return (int64_t)((z ^ (z >> 32)) % (uint64_t)below);
+}
+
+/* ---- guest.c ---- */
+
+void guest_open(guest *g);
+/* All at once, whatever is under way. */
+void guest_free(guest *g);
+void guest_close(guest *g, int drain_ms);
+void guest_use(guest *g);
+void guest_poll(guest *g);
+static inline int guest_serves(const guest *g) { return g->session && !g->closed_by; }
+
+/* ---- load.c ---- */
+
+/* The length of a key's value in a keyspace (0, 1), and the value. */
+size_t load_content(int keyspace, int key, char *out);
+/* Submits one; 0: there was no room, or nobody to ask. */
+int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state);
+/* The next of the script's. */
+int load_next(void);
+void load_prepare(guest *g);
+void load_complete(guest *g, const cql_completion_t *c);
+void load_cancel(uint32_t slot);
+/* Looks at what is held again, and lets it go. */
+void load_let_go(void);
+
+/* ---- fault.c ---- */
+
+void fault_rules(void);
+void fault_rules_remove(void);
+int64_t fault_played(int fate);
+void fault_play(const step *s, int64_t index);
+/* All nodes run and are reached again. */
+void fault_repair(void);
+/* Did it hold at any time since then? */
+int fault_since(int cause, int64_t since);
+
+/* ---- judge.c ---- */
+
+void judge_step(guest *g);
+void judge_overdue(void);
+void judge_answer(const guest *g, const asked *a, const cql_completion_t *c);
+void judge_content(const asked *a, cql_result_t *result);
+/* Nothing is asked any more: what must have come back to where it began. */
+void judge_rest(int fresh);
+void judge_nodes(void);
+
+#endif
