@@ -467,8 +467,7 @@ CQL_API uint32_t cql_session_nodes(const cql_session_t *session, uint32_t max, c
 CQL_API cql_node_t *cql_node_ref(cql_node_t *node);
 /* NULL is nothing. */
 CQL_API void cql_node_unref(cql_node_t *node);
-/* CQL_ECLOSED: its session has been freed, or it has left the cluster and all its connections have
- * ended. */
+/* Of one that has left the cluster what was known of it. CQL_ECLOSED: its session was freed. */
 CQL_API int cql_node_info(const cql_node_t *node, cql_node_info_t *out);
 /* Reads the nodes and tokens again; the event TOPOLOGY follows. CQL_EUNSUPPORTED: the contact
  * points are all the nodes (`discover` is false). */

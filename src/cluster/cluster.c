@@ -219,11 +219,12 @@ int cql__cluster_accepts(const cql__cluster *cluster, const cql__wish *wish) {
 
 /* ---- all of them ---- */
 
+/* Who holds a node that has left may ask what it was: it ends with a later one, or the session. */
 static void sweep(cql__cluster *cluster) {
   cluster->sweep = 0;
   for (uint32_t i = 0; i < cluster->node_count; i++) cql__node_sweep(cluster->nodes[i]);
   for (uint32_t i = cluster->gone_count; i-- > 0;) {
-    if (!cql__node_sweep(cluster->gone[i])) continue;
+    if (!cql__node_sweep(cluster->gone[i]) || cluster->gone[i]->refs > 1) continue;
     cql__node_end(cluster->gone[i]);
     cluster->gone[i] = cluster->gone[--cluster->gone_count];
   }

@@ -36,7 +36,7 @@ struct cql__cluster {
   cql_node_t **nodes;
   uint32_t node_count, node_ids, slot_count;
   uint32_t reading;  /* of the topology: counts them */
-  cql_node_t **gone; /* no longer of the cluster, their connections not all closed */
+  cql_node_t **gone; /* no longer of the cluster; connected, or held by somebody */
   uint32_t gone_count;
   cql__routing routing;
   cql__group groups[CQL__DISTANCES];
