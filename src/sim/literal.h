@@ -21,9 +21,5 @@ typedef struct cql__sim_values {
  * words. It lives as long as the region and what is bound. */
 int cql__sim_value(const cql__sim_values *values, const cql_type_t *type, const cql__sim_term *term,
                    cql_slice_t *out);
-/* Puts the items of a set or map in order and drops all but the last of equal ones; other values
- * stay as they are. Where that changes something, the bytes are new, in the region. */
-cql_slice_t cql__sim_value_sorted(cql__sim_region *region, const cql_type_t *type,
-                                  cql_slice_t value);
 
 #endif

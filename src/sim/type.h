@@ -4,6 +4,8 @@
 
 #include "sim/buffer.h"
 
+enum { CQL__SIM_TYPE_DEPTH_MAX = 16 }; /* of types, and of what is in values */
+
 typedef struct cql__sim_type_source cql__sim_type_source;
 
 /* Finds a user-defined type; NULL: there is none. */
@@ -26,15 +28,22 @@ int cql__sim_type_parse(const cql__sim_type_source *source, cql_slice_t text, cq
  * calls by its class on old versions. */
 void cql__sim_put_type(cql__sim_buffer *b, const cql_type_t *type, int version, int scylla);
 
-/* Is it a value of the type? `why` gets the server's words if not. NULL and UNSET are not asked. */
-int cql__sim_value_fits(const cql_type_t *type, cql_slice_t value, cql__sim_buffer *why);
-/* < 0, 0, > 0, as clustering columns of that type are ordered. */
-int cql__sim_value_compare(const cql_type_t *type, cql_slice_t a, cql_slice_t b);
 /* The name of a scalar, as "int"; of others the head, as "list". */
 const char *cql__sim_type_name(int32_t kind);
 /* The type as CQL has it; what is frozen isn't known here. */
 void cql__sim_put_type_name(cql__sim_buffer *b, const cql_type_t *type);
 /* A name as CQL has it: with quotes, where it needs them. */
 void cql__sim_put_name(cql__sim_buffer *b, cql_slice_t name);
+
+/* ---- value.c ---- */
+
+/* Is it a value of the type? `why` gets the server's words if not. NULL and UNSET are not asked. */
+int cql__sim_value_fits(const cql_type_t *type, cql_slice_t value, cql__sim_buffer *why);
+/* < 0, 0, > 0, as clustering columns of that type are ordered. */
+int cql__sim_value_compare(const cql_type_t *type, cql_slice_t a, cql_slice_t b);
+/* Puts the items of a set or map in order and drops all but the last of equal ones; other values
+ * stay as they are. Where that changes something, the bytes are new, in the region. */
+cql_slice_t cql__sim_value_sorted(cql__sim_region *region, const cql_type_t *type,
+                                  cql_slice_t value);
 
 #endif
