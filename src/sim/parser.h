@@ -20,6 +20,7 @@ typedef struct cql__sim_parser {
 void cql__sim_parser_advance(cql__sim_parser *p);
 /* The text is no CQL here. */
 void cql__sim_parse_failed(cql__sim_parser *p);
+int cql__sim_token_is(const cql__sim_token *token, int kind, const char *text);
 int cql__sim_is_word(const cql__sim_parser *p, const char *word);
 int cql__sim_is_mark(const cql__sim_parser *p, const char *mark);
 /* Takes it if it is the next: 1, else 0. */
@@ -42,5 +43,18 @@ void cql__sim_take_if_exists(cql__sim_parser *p, cql__sim_statement *s);
 void cql__sim_parse_create(cql__sim_parser *p, cql__sim_statement *s);
 void cql__sim_parse_alter(cql__sim_parser *p, cql__sim_statement *s);
 void cql__sim_parse_drop(cql__sim_parser *p, cql__sim_statement *s);
+
+/* ---- parse_term.c ---- */
+
+cql__sim_relation *cql__sim_take_relations(cql__sim_parser *p);
+void cql__sim_take_conditions(cql__sim_parser *p, cql__sim_statement *s);
+void cql__sim_take_using(cql__sim_parser *p, cql__sim_statement *s);
+
+/* ---- parse_query.c ---- */
+
+void cql__sim_parse_select(cql__sim_parser *p, cql__sim_statement *s);
+void cql__sim_parse_insert(cql__sim_parser *p, cql__sim_statement *s);
+void cql__sim_parse_update(cql__sim_parser *p, cql__sim_statement *s);
+void cql__sim_parse_delete(cql__sim_parser *p, cql__sim_statement *s);
 
 #endif
