@@ -1,7 +1,8 @@
 /* What routing costs: the ring, and the plans of a replication with three replicas in each of two
- * datacenters, for clusters of 1 to 1,000 nodes with 256 tokens each. No server, no request.
+ * datacenters, for clusters of 1 to 1,000 nodes with 256 tokens each; and ScyllaDB's tablets in a
+ * cluster of 1,000 nodes, three replicas each. No server, no request.
  *
- *   route [--nodes N,N...] [--json FILE]
+ *   route [--nodes N,N...] [--tablets N,N...] [--json FILE]
  *
  * Each cluster is measured in a process of its own. Times are CPU times of the thread: what others
  * do on the machine is in them as far as they share its caches. */
@@ -14,9 +15,10 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "cluster/plan.h"
+#include "cluster/tablets.h"
 #include "measure.h"
 
-enum { TOKENS_PER_NODE = 256, LOOKUPS = 1 << 20, REPETITIONS = 7 };
+enum { TABLET_NODES = 1000, TOKENS_PER_NODE = 256, LOOKUPS = 1 << 20, REPETITIONS = 7 };
 
 typedef struct figures {
   uint32_t nodes, slices;
@@ -112,7 +114,7 @@ static cql__places make_places(uint32_t nodes) {
   return (cql__places){list, nodes, 2, names};
 }
 
-/* All ranges in a random order. */
+/* 0 .. count - 1 in a random order. */
 static uint32_t *shuffled(uint32_t count, cql__rand *rand) {
   uint32_t *list = malloc(count * sizeof *list);
   for (uint32_t i = 0; list && i < count; i++) {
@@ -185,6 +187,88 @@ static figures measure(uint32_t nodes) {
   return out;
 }
 
+/* ---- tablets ---- */
+
+typedef struct tablet_figures {
+  uint32_t tablets;
+  double lookup_us;                  /* a token's tablet and its replicas' nodes */
+  double learn_us, learn_longest_us; /* one payload, in random order; clock included */
+  double renumber_us;                /* the nodes' numbers have changed */
+  size_t bytes;
+  long rss_kb;
+} tablet_figures;
+
+/* Node and id are one number. */
+static uint16_t node_of(void *user, const uint8_t host_id[16]) {
+  (void)user;
+  return cql__get_u16(host_id);
+}
+
+/* The tablet of that place among `count` equal ones. */
+static cql__tablet tablet_at(uint32_t place, uint32_t count, cql__rand *rand, uint8_t *replicas) {
+  uint64_t width = UINT64_MAX / count, first = place * width;
+  uint64_t last = place + 1 == count ? UINT64_MAX : first + width;
+  uint32_t node = cql__rand_below(rand, TABLET_NODES);
+  memset(replicas, 0, 3 * CQL__TABLET_REPLICA_SIZE);
+  for (uint32_t i = 0; i < 3; i++) {
+    uint8_t *p = replicas + (size_t)i * CQL__TABLET_REPLICA_SIZE;
+    cql__put_u16(p + 8, (node + i) % TABLET_NODES);
+    cql__put_u32(p + 28, i);
+  }
+  const uint64_t sign = (uint64_t)1 << 63;
+  return (cql__tablet){(int64_t)(first ^ sign), (int64_t)(last ^ sign), 3, replicas};
+}
+
+static const cql_slice_t keyspace = {(const uint8_t *)"ks", 2},
+                         table_name = {(const uint8_t *)"t", 1};
+
+static void learn_all(cql__tablets *tablets, uint32_t count, cql__rand *rand, tablet_figures *out) {
+  uint8_t replicas[3 * CQL__TABLET_REPLICA_SIZE];
+  uint32_t *order = shuffled(count, rand);
+  for (uint32_t i = 0; i < count; i++) {
+    cql__tablet tablet = tablet_at(order[i], count, rand, replicas);
+    double before = thread_us();
+    if (cql__tablets_learn(tablets, keyspace, table_name, &tablet) < 0) fail("no memory");
+    double took = thread_us() - before;
+    out->learn_us += took / count;
+    if (took > out->learn_longest_us) out->learn_longest_us = took;
+  }
+  free(order);
+}
+
+static tablet_figures measure_tablets(uint32_t count) {
+  tablet_figures out = {.tablets = count};
+  cql__rand rand;
+  cql__rand_seed(&rand, 20261124);
+  cql__tablets tablets;
+  cql__tablets_init(&tablets, node_of, NULL);
+  size_t before = live_bytes;
+  if (cql__tablets_keyspace(&tablets, keyspace, 1) < 0) fail("no memory");
+  learn_all(&tablets, count, &rand, &out);
+  out.bytes = live_bytes - before;
+  uint32_t seen = 0;
+  for (int i = 0; i < REPETITIONS; i++) {
+    double began = thread_us();
+    const cql__tablet_table *table = cql__tablets_table(&tablets, keyspace, table_name);
+    for (uint32_t k = 0; k < LOOKUPS; k++) {
+      const cql__tablet_range *range =
+          cql__tablet_table_find(table, (int64_t)cql__rand_next(&rand));
+      if (!range) continue;
+      const cql__tablet_replica *replicas = cql__tablet_replicas(table, range);
+      for (uint32_t r = 0; r < range->count; r++)
+        seen += cql__tablets_node(&tablets, replicas[r].host) != CQL__NO_NODE;
+    }
+    out.lookup_us = least((thread_us() - began) / LOOKUPS, out.lookup_us);
+    began = thread_us();
+    cql__tablets_renumber(&tablets);
+    out.renumber_us = least(thread_us() - began, out.renumber_us);
+  }
+  if (seen < 2u * LOOKUPS * REPETITIONS) fail("tablets aren't there");
+  out.rss_kb = rss_max_kb();
+  cql__tablets_deinit(&tablets);
+  return out;
+}
+
 /* ---- what is said ---- */
 
 static void print_row(const figures *f) {
@@ -205,31 +289,61 @@ static void print_json(FILE *file, const figures *f) {
           f->plans_bytes / 1024, f->rss_kb);
 }
 
-static void measure_alone(uint32_t nodes, const char *json) {
-  fflush(NULL);
-  pid_t child = fork();
-  if (child < 0) fail("no process");
-  if (child == 0) {
-    figures found = measure(nodes);
-    print_row(&found);
-    FILE *file = json ? fopen(json, "a") : NULL;
-    if (json && !file) fail("the file can't be written");
-    if (file) print_json(file, &found);
-    exit(0);
+static void print_tablets(const tablet_figures *f, FILE *file) {
+  printf("%7u %9.1f %9.2f %9.1f %9.1f %9zu %9ld\n", f->tablets, f->lookup_us * 1000, f->learn_us,
+         f->learn_longest_us, f->renumber_us, f->bytes / 1024, f->rss_kb);
+  if (!file) return;
+  fprintf(file,
+          "{\"client\":\"c\",\"work\":\"route\",\"nodes\":%d,\"tokens\":0,\"tablets\":%u,"
+          "\"cpu_us\":%.4f,\"learn_us\":%.3f,\"learn_longest_us\":%.1f,\"renumber_us\":%.1f,"
+          "\"tablets_kb\":%zu,\"rss_kb\":%ld}\n",
+          TABLET_NODES, f->tablets, f->lookup_us, f->learn_us, f->learn_longest_us, f->renumber_us,
+          f->bytes / 1024, f->rss_kb);
+}
+
+static void measure_nodes_into(uint32_t nodes, FILE *file) {
+  figures found = measure(nodes);
+  print_row(&found);
+  if (file) print_json(file, &found);
+}
+
+static void measure_tablets_into(uint32_t count, FILE *file) {
+  tablet_figures found = measure_tablets(count);
+  print_tablets(&found, file);
+}
+
+/* Each number of the list in a process of its own, as one's memory would be in the next one's. */
+static void for_each(const char *list, const char *json, void (*measure_into)(uint32_t, FILE *)) {
+  for (const char *at = list; *at;) {
+    char *end;
+    unsigned long number = strtoul(at, &end, 10);
+    if (number < 1 || number > 1000000 || (*end && *end != ',')) fail("numbers, 1 to 1000000");
+    at = *end ? end + 1 : end;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) fail("no process");
+    if (child == 0) {
+      FILE *file = json ? fopen(json, "a") : NULL;
+      if (json && !file) fail("the file can't be written");
+      measure_into((uint32_t)number, file);
+      exit(0);
+    }
+    int status;
+    if (waitpid(child, &status, 0) < 0 || status) exit(1);
   }
-  int status;
-  if (waitpid(child, &status, 0) < 0 || status) exit(1);
 }
 
 int main(int count, char **words) {
-  const char *nodes = "1,3,100,1000", *json = NULL;
+  const char *nodes = "1,3,100,1000", *tablets = "100000", *json = NULL;
   for (int i = 1; i < count; i += 2) {
     if (i + 1 < count && strcmp(words[i], "--nodes") == 0)
       nodes = words[i + 1];
+    else if (i + 1 < count && strcmp(words[i], "--tablets") == 0)
+      tablets = words[i + 1];
     else if (i + 1 < count && strcmp(words[i], "--json") == 0)
       json = words[i + 1];
     else
-      fail("usage: route [--nodes N,N...] [--json FILE]");
+      fail("usage: route [--nodes N,N...] [--tablets N,N...] [--json FILE]");
   }
   if (json && unlink(json) < 0 && access(json, F_OK) == 0) fail("the file can't be written");
   cql__mem_hooks(counted_malloc, counted_realloc, counted_free);
@@ -239,12 +353,11 @@ int main(int count, char **words) {
          "longest", "sorting", "slices", "longest", "swap", "letting", "ring", "plans", "RSS");
   printf("%6s %9s %9s %9s %8s %7s %9s %8s %9s %9s %9s %9s\n", "", "ns", "us", "us", "ms", "", "us",
          "us", "go, us", "kB", "kB", "kB");
-  for (const char *at = nodes; *at;) {
-    char *end;
-    unsigned long number = strtoul(at, &end, 10);
-    if (number < 1 || number > 10000 || (*end && *end != ',')) fail("--nodes: 1 to 10000");
-    measure_alone((uint32_t)number, json);
-    at = *end ? end + 1 : end;
-  }
+  for_each(nodes, json, measure_nodes_into);
+  printf("\ntablets of one table on %d nodes, 3 replicas\n\n", TABLET_NODES);
+  printf("%7s %9s %9s %9s %9s %9s %9s\n", "tablets", "look-up", "learn", "longest", "renumber",
+         "memory", "RSS");
+  printf("%7s %9s %9s %9s %9s %9s %9s\n", "", "ns", "us", "us", "us", "kB", "kB");
+  for_each(tablets, json, measure_tablets_into);
   return 0;
 }

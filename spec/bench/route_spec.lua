@@ -1,9 +1,10 @@
 -- The memory of rings and plans is what docs/routing.md says. (Times are no test.)
 local program = (os.getenv "CQL_BUILD" or "build/dev") .. "/bench/route"
 
-local function measured(nodes)
+local function measured(nodes, tablets)
   local path = os.tmpname()
-  local command = ("timeout 120 %s --nodes %s --json %s 2>&1"):format(program, nodes, path)
+  local command = ("timeout 120 %s --nodes %s --tablets %s --json %s 2>&1"):format(program, nodes,
+    tablets, path)
   local pipe = assert(io.popen(command))
   local text, lines = pipe:read "*a", {}
   pipe:close()
@@ -25,8 +26,10 @@ if os.getenv "CQL_SANITIZER" or not file then
 end
 
 it("the memory of a ring and of its plans is what the page says", function()
-  local lines, text = measured "3,100"
-  assert.equal(2, #lines, text)
+  local lines, text = measured("3,100", "1000")
+  assert.equal(3, #lines, text)
+  assert.equal(1000, lines[3].tablets)
+  assert.is_true(lines[3].tablets_kb > 0 and lines[3].cpu_us > 0, text)
   for i, nodes in ipairs { 3, 100 } do
     local found, tokens = lines[i], nodes * 256
     assert.equal(nodes, found.nodes)
