@@ -22,4 +22,27 @@ typedef struct cql__sim_values {
 int cql__sim_value(const cql__sim_values *values, const cql_type_t *type, const cql__sim_term *term,
                    cql_slice_t *out);
 
+/* ---- for literal.c and literal_number.c ---- */
+
+/* No value of that type: CQL_EVALUE, and `why` says so. */
+int cql__sim_literal_invalid(const cql__sim_values *v, const cql_type_t *type,
+                             const cql__sim_term *term);
+/* A copy, and a number in so many bytes, in the region. */
+cql_slice_t cql__sim_literal_keep(const cql__sim_values *v, const void *bytes, size_t size);
+cql_slice_t cql__sim_literal_number(const cql__sim_values *v, uint64_t number, unsigned size);
+
+int cql__sim_literal_integer(const cql__sim_values *v, const cql_type_t *type,
+                             const cql__sim_term *term, cql_slice_t *out);
+int cql__sim_literal_real(const cql__sim_values *v, const cql_type_t *type,
+                          const cql__sim_term *term, cql_slice_t *out);
+int cql__sim_literal_varint(const cql__sim_values *v, const cql_type_t *type,
+                            const cql__sim_term *term, cql_slice_t *out);
+/* 12.50e3: the digits without the point, and how many stood behind it less the exponent. */
+int cql__sim_literal_decimal(const cql__sim_values *v, const cql_type_t *type,
+                             const cql__sim_term *term, cql_slice_t *out);
+int cql__sim_literal_time(const cql__sim_values *v, const cql_type_t *type,
+                          const cql__sim_term *term, cql_slice_t *out);
+int cql__sim_literal_duration(const cql__sim_values *v, const cql_type_t *type,
+                              const cql__sim_term *term, cql_slice_t *out);
+
 #endif
