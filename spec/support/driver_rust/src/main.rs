@@ -17,7 +17,7 @@ fn say(name: &str, value: impl std::fmt::Display) {
 /// Says it, and leaves the script the time to do something about it.
 async fn reach(name: &str) {
     say(name, "now");
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1000)).await;
 }
 
 async fn read_all(session: &Session, select: &PreparedStatement) -> Outcome<()> {
@@ -78,7 +78,7 @@ async fn main() -> Outcome<()> {
     for _ in 0..4 {
         read_all(&session, &select).await?;
     }
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1000)).await;
     say("moved tablets", tablets(&session, &select)?);
     say("end", "now");
     Ok(())
