@@ -279,6 +279,26 @@ describe("the journal", function()
   end)
 end)
 
+describe("the journal", function()
+  it("keeps the newest 100,000", function()
+    local world = sim.world { latency = "10us" }
+    world:run(function()
+      local session = assert(world:connect())
+      assert.equal("STARTUP", world:asked({ opcode = "STARTUP" })[1].opcode)
+      for worker = 1, 100 do
+        world.cql.spawn(function()
+          for _ = 1, 1010 do assert(session:execute "SELECT key FROM system.local") end
+          if worker == 1 then world:asked() end -- amid the others
+        end)
+      end
+    end)
+    local list, last = world:asked(), world:asked { opcode = "STARTUP" }
+    assert.equal(100000, #list)
+    assert.same({}, last)
+    for i = 2, #list do assert.is_true(list[i].at >= list[i - 1].at) end
+  end)
+end)
+
 describe("the network of a script", function()
   local function names(session, options)
     local rows, err = session:execute("SELECT key FROM system.local", nil, options)
