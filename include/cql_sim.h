@@ -154,7 +154,7 @@ CQL_API const char *cql_sim_setting(uint32_t index);
 /* A user whom nodes let in when `auth` is "password". */
 CQL_API int cql_sim_user(cql_sim_t *sim, const char *name, const char *password);
 /* What a host name stands for from now on: addresses with blanks between them, "" for none (the
- * look-up fails), NULL for a look-up that never ends. */
+ * look-up fails), NULL for a look-up that never ends. CQL_EVALUE: one is no IP address. */
 CQL_API int cql_sim_name(cql_sim_t *sim, const char *name, const char *addresses);
 /* Runs one statement on the cluster as a whole, at once and outside of time: schema and rows to
  * begin with. Borrowed for the call. CQL_ESERVER: cql_sim_error() has the server's message. */

@@ -150,6 +150,13 @@ int cql_sim_user(cql_sim_t *sim, const char *name, const char *password) {
 }
 
 int cql_sim_name(cql_sim_t *sim, const char *name, const char *addresses) {
+  for (const char *at = addresses ? addresses + strspn(addresses, " ") : ""; *at;) {
+    cql__address address;
+    size_t length = strcspn(at, " ");
+    if (cql__address_from_text(at, length, 0, &address))
+      return cql__sim_mistake(sim, CQL_EVALUE, "\"%.*s\" is no IP address", (int)length, at);
+    at += length + strspn(at + length, " ");
+  }
   put_named(&sim->names, &sim->name_count, &sim->name_capacity, name, addresses);
   return 0;
 }
