@@ -1,0 +1,225 @@
+-- Nodes that are killed, stand still, restart, join and leave while 256 requests are under way, on
+-- real nodes: every request ends once, with its own answer, and none fails, since all of them may
+-- be sent again. Afterwards requests go where the servers say that the data is.
+local cql = require "cql"
+local cassandra = require "spec.support.cassandra"
+local ring_of = require "spec.support.ring_of"
+
+local TOOL = "env -u LD_PRELOAD " .. (os.getenv "CQL_CASSANDRA_TOOL" or "tools/cassandra")
+local WORKERS, ROWS = 256, 2000
+
+local function host(address) return (address:gsub(":%d+$", "")) end
+
+-- Waits for `check()`, which gives a value or false and what is missing, within a bounded time.
+local function eventually(check, limit_ms)
+  local deadline = cql.now() + (limit_ms or 60000)
+  while true do
+    local value, why = check()
+    if value then return value end
+    if cql.now() > deadline then error("it never came: " .. tostring(why), 2) end
+    cql.sleep(100)
+  end
+end
+
+-- Runs the server's tool beside this process, and waits for its end while requests go on.
+local function tool(server, word, ...)
+  local log = os.tmpname()
+  local words = { TOOL, word, "--name", server.name, ... }
+  os.execute(("( %s; echo status $? ) >%s 2>&1 &"):format(table.concat(words, " "), log))
+  local output = eventually(function()
+    local file = assert(io.open(log))
+    local text = file:read "*a"
+    file:close()
+    return text:find "status %d+\n$" and text, word
+  end, 240000)
+  os.remove(log)
+  assert.matches("status 0\n$", output)
+end
+
+cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, function(server)
+  local session
+  local near = "dc1" -- the datacenter that is the local one
+
+  local function distance(node)
+    if not node.datacenter then return nil end -- nobody has told yet
+    return node.datacenter == near and "local" or "ignored"
+  end
+
+  setup(function()
+    -- One node alone, so that it knows what it was told before.
+    local one = assert(cql.connect(server:options {
+      contact_points = server:nodes()[1].address, consistency = "all", request_timeout_ms = 60000,
+    }))
+    assert(one:execute("CREATE KEYSPACE topology WITH replication = "
+      .. "{'class': 'NetworkTopologyStrategy', 'dc1': 2, 'dc2': 1}"))
+    assert(one:execute "CREATE TABLE topology.kept (id int PRIMARY KEY, name text)")
+    assert(one:execute "CREATE TABLE topology.written (id int PRIMARY KEY, name text)")
+    eventually(function()
+      return one:execute("INSERT INTO topology.kept (id, name) VALUES (0, '')"), "agreement"
+    end)
+    local futures = {}
+    for id = 1, ROWS do
+      futures[id] = one:submit("INSERT INTO topology.kept (id, name) VALUES (?, ?)",
+        { id, "row " .. id })
+    end
+    for id = 1, ROWS do assert(futures[id]:wait()) end
+    assert(one:close())
+    session = assert(cql.connect(server:options {
+      consistency = "local_one", discover = true, distance = distance, heartbeat_ms = 500,
+      heartbeat_timeout_ms = 1000, reconnect_min_ms = 50, reconnect_max_ms = 500,
+      request_timeout_ms = 20000,
+    }))
+  end)
+  teardown(function() assert(session:close()) end)
+
+  local QUERIES = {
+    read = "SELECT id, name, token(id) AS place FROM topology.kept WHERE id = ?",
+    write = "INSERT INTO topology.written (id, name) VALUES (?, ?)",
+  }
+
+  -- Runs `fn` while all workers ask; gives the counts. Every fifth request is a write.
+  local function under_load(fn)
+    local counts = { ok = 0, crossed = 0, failed = {} }
+    local read = assert(session:prepare(QUERIES.read, { idempotent = true }))
+    local write = assert(session:prepare(QUERIES.write, { idempotent = true }))
+    local ended = false
+    local function work(worker)
+      local round = worker
+      while not ended do
+        round = round + 7
+        local id = round % ROWS + 1
+        local name = "row " .. id
+        local rows, err
+        if round % 5 == 0 then
+          rows, err = session:execute(write, { id, name })
+        else
+          rows, err = session:execute(read, { id })
+          if rows and not (#rows == 1 and rows[1].id == id and rows[1].name == name) then
+            counts.crossed = counts.crossed + 1
+          end
+        end
+        if rows then
+          counts.ok = counts.ok + 1
+        else
+          local text = tostring(err)
+          counts.failed[text] = (counts.failed[text] or 0) + 1
+        end
+      end
+    end
+    cql.run(function()
+      local tasks = {}
+      for worker = 1, WORKERS do tasks[worker] = cql.spawn(work, worker) end
+      local before = counts.ok
+      eventually(function() return counts.ok > before + 1000, "the first answers" end)
+      local ok, err = pcall(fn)
+      ended = true
+      for _, task in ipairs(tasks) do task:wait() end
+      if not ok then error(err, 0) end
+    end)
+    return counts
+  end
+
+  -- The nodes that answer now, as a set; each answer by a replica of the nearest distance. Nil and
+  -- the reason where that is not so.
+  local function used_now(ring)
+    local read = assert(session:prepare(QUERIES.read))
+    local datacenters, used = {}, {}
+    for _, node in ipairs(server:nodes()) do datacenters[node.address] = node.datacenter end
+    for id = 1, 200 do
+      local rows, err = session:execute(read, { id })
+      if not rows then return nil, tostring(err) end
+      local node, right = host(rows.execution.node), false
+      for _, address in ipairs(ring:replicas(rows[1].place)) do
+        right = right or address == node and datacenters[address] == near
+      end
+      if not right then return nil, ("token %s goes to %s"):format(rows[1].place, node) end
+      used[node] = true
+    end
+    return used
+  end
+
+  -- Until requests go to these nodes, by numbers, to all of them, and to no other.
+  local function reaches(...)
+    local addresses, wanted = {}, {}
+    for _, node in ipairs(server:nodes()) do addresses[node.number] = node.address end
+    for _, number in ipairs { ... } do wanted[addresses[number]] = true end
+    local ring = ring_of(server, "topology")
+    eventually(function()
+      local used, why = used_now(ring)
+      if not used then return false, why end
+      for address in pairs(wanted) do
+        if not used[address] then return false, address .. " is not used" end
+      end
+      for address in pairs(used) do
+        if not wanted[address] then return false, address .. " is used" end
+      end
+      return true
+    end)
+  end
+
+  local function nothing_went_wrong(counts)
+    assert.same({}, counts.failed)
+    assert.equal(0, counts.crossed)
+    local metrics = session:metrics()
+    assert.equal(0, metrics.in_flight)
+    assert.equal(metrics.requests, metrics.completed)
+  end
+
+  it("go on when a node is killed, and come back to it", function()
+    nothing_went_wrong(under_load(function()
+      tool(server, "kill", 2)
+      cql.sleep(3000)
+      tool(server, "up", 2)
+    end))
+    reaches(1, 2)
+  end)
+
+  it("go on when a node stands still, and come back to it", function()
+    nothing_went_wrong(under_load(function()
+      tool(server, "pause", 2)
+      cql.sleep(4000)
+      tool(server, "resume", 2)
+      cql.sleep(1000)
+    end))
+    reaches(1, 2)
+  end)
+
+  it("go on when one node after the other is restarted", function()
+    nothing_went_wrong(under_load(function()
+      for number = 1, 3 do
+        tool(server, "term", number)
+        cql.sleep(500)
+        tool(server, "up", number)
+      end
+    end))
+    reaches(1, 2)
+  end)
+
+  it("come to a node that joins, and leave one that leaves", function()
+    nothing_went_wrong(under_load(function()
+      tool(server, "add", "--dc", "dc1", "--rack", "r2")
+    end))
+    reaches(1, 2, 4)
+    nothing_went_wrong(under_load(function() tool(server, "decommission", 2) end))
+    reaches(1, 4)
+    local addresses = {}
+    for _, node in ipairs(assert(session:nodes())) do
+      addresses[#addresses + 1] = host(node.address)
+    end
+    table.sort(addresses)
+    local expected = {}
+    for i, node in ipairs(server:nodes()) do expected[i] = node.address end
+    assert.same(expected, addresses)
+  end)
+
+  it("follow the distances when these change", function()
+    for _, datacenter in ipairs { "dc2", "dc1" } do
+      nothing_went_wrong(under_load(function()
+        near = datacenter
+        assert(session:refresh_distances())
+        cql.sleep(2000)
+      end))
+      reaches(unpack(datacenter == "dc2" and { 3 } or { 1, 4 }))
+    end
+  end)
+end)
