@@ -264,8 +264,8 @@ end)
 
 -- ---- every event ----
 
--- What happens in the world for each event, and what it must say. `cause(world)` gets a world of two
--- nodes on which a session has settled, and gives the event's expected fields.
+-- What happens in the world for each event, and what it must say. `cause(world)` gets a world of
+-- two nodes on which a session has settled, and gives the event's expected fields.
 local function node_of(event) return event.node and event.node.address end
 
 local CASES = {
