@@ -214,6 +214,10 @@ CQL_API int cql_sim_connection_end(cql_sim_t *sim, int connection, int how);
 CQL_API int cql_sim_connection_say(cql_sim_t *sim, int connection, const uint8_t *bytes,
                                    size_t size);
 
+/* Connections to this address and port, which are nobody's, come out at the node's own port, as
+ * through a proxy or where addresses are translated; node -1: no more. CQL_EVALUE. */
+CQL_API int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node);
+
 /* ---- events ---- */
 
 /* `from` (or all) tells registered clients of a node: type "TOPOLOGY_CHANGE" or "STATUS_CHANGE",
@@ -221,6 +225,11 @@ CQL_API int cql_sim_connection_say(cql_sim_t *sim, int connection, const uint8_t
 CQL_API int cql_sim_tell(cql_sim_t *sim, int from, const char *type, const char *change, int node);
 /* The same with a body of EVENT's, as on the wire; its type says who is registered for it. */
 CQL_API int cql_sim_tell_raw(cql_sim_t *sim, int from, const uint8_t *body, size_t size);
+
+/* Scylla: system.client_routes has this address (or name) and port for a node under that connection
+ * id from now on; NULL: it has none. Clients that are registered for it are told: how many. */
+CQL_API int cql_sim_route(cql_sim_t *sim, const char *connection_id, int node, const char *address,
+                          int port);
 
 /* ---- rules: what nodes do instead of what they would ---- */
 

@@ -215,7 +215,7 @@ static void answer_register(cql__sim_client *client, cql__sim_request *request,
   for (uint16_t left = cql__read_u16(c); left && !c->broken; left--) {
     cql_slice_t type = cql__read_short_bytes(c);
     int found = -1;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < (cql__sim_is_scylla(client->node) ? 4 : 3); i++)
       if (cql__slice_is(type, types[i])) found = i;
     if (found < 0) c->broken = 1;
     registered |= found < 0 ? 0 : 1 << found;

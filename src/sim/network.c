@@ -149,9 +149,14 @@ static cql__sim_node *find_node(const cql_sim_t *sim, const cql__address *addres
   return found;
 }
 
+static int64_t accepts(const cql__sim_node *node, uint16_t port) {
+  int64_t how = port == node->address.port ? CQL__SIM_ACCEPT : node->settings.shard_accept;
+  return how == CQL__SIM_ACCEPT ? node->settings.accept : how;
+}
+
 static int listens(const cql__sim_node *node, uint16_t port) {
   if (!node || (node->state != CQL_SIM_UP && node->state != CQL_SIM_PAUSED) ||
-      node->settings.accept == CQL__SIM_REFUSE)
+      accepts(node, port) == CQL__SIM_REFUSE)
     return 0;
   int shard_aware = cql__sim_is_scylla(node) && port == node->settings.shard_aware_port;
   return port == node->address.port || shard_aware;
@@ -160,7 +165,7 @@ static int listens(const cql__sim_node *node, uint16_t port) {
 static void arrive_connect(cql__sim_wire *wire) {
   cql__sim_node *node = wire->node;
   cql_sim_t *sim = wire->sim;
-  if (node && node->settings.accept == CQL__SIM_DROP) {
+  if (node && accepts(node, wire->port) == CQL__SIM_DROP) {
     cql__sim_trace_line(sim, "%s drops a connection of %d", node->text, wire->place);
     return;
   }
@@ -256,13 +261,28 @@ static uint16_t next_source_port(cql_sim_t *sim) {
 
 /* As a machine has it: a local port may have one connection to each node's port. */
 static int is_taken(const cql_sim_t *sim, int place, const cql__target *target) {
+  const cql__sim_settings *settings = &sim->settings;
+  if (target->local_port >= settings->busy_ports_min &&
+      target->local_port <= settings->busy_ports_max)
+    return 1;
   for (const cql__list *l = sim->wires.next; l != &sim->wires; l = l->next) {
     const cql__sim_wire *wire = cql__container(l, cql__sim_wire, link);
-    if (wire->place == place && wire->source_port == target->local_port && wire->socket &&
+    if (wire->place == place && wire->local_port == target->local_port && wire->socket &&
         cql__address_equal(&wire->socket->target.address, &target->address))
       return 1;
   }
   return 0;
+}
+
+/* Where it comes out, and from which port, if something lies between. */
+static void lead(cql__sim_wire *wire, const cql__target *target) {
+  cql_sim_t *sim = wire->sim;
+  const cql__sim_forward *forward = cql__sim_forward_find(sim, &target->address);
+  wire->node = forward ? sim->nodes[forward->node] : find_node(sim, &target->address);
+  wire->port = forward ? wire->node->address.port : target->address.port;
+  wire->local_port = target->local_port ? target->local_port : next_source_port(sim);
+  int translated = forward || (wire->node && wire->node->settings.nat);
+  wire->source_port = translated ? next_source_port(sim) : wire->local_port;
 }
 
 static int on_opening(cql__socket *socket) {
@@ -275,9 +295,7 @@ static int on_opening(cql__socket *socket) {
   wire->host = host;
   wire->socket = socket;
   wire->place = host->place;
-  wire->port = target->address.port;
-  wire->source_port = target->local_port ? target->local_port : next_source_port(sim);
-  wire->node = find_node(sim, &target->address);
+  lead(wire, target);
   init_pipe(&wire->up, wire, 0);
   init_pipe(&wire->down, wire, 1);
   socket->owner = wire;

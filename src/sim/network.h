@@ -30,7 +30,9 @@ typedef struct cql__sim_wire {
   struct cql__sim_host *host;
   struct cql__sim_node *node; /* NULL: nobody has the address */
   int place;                  /* of the session */
-  uint16_t port, source_port;
+  uint16_t port;              /* of the node */
+  uint16_t local_port;        /* of the client */
+  uint16_t source_port;       /* the client's, as the node sees it */
   int half_open;
   int busy; /* something arrives just now */
   cql__sim_pipe up, down;

@@ -153,5 +153,6 @@ const cql__system *cql__sim_system_of(cql__sim_node *node) {
                     .local = describe(node, node),
                     .peer_count = count,
                     .peers = sim->peers};
+  cql__sim_routes_describe(sim, &sim->system);
   return &sim->system;
 }

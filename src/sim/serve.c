@@ -230,7 +230,8 @@ static void close_listener(listener *l) {
 static int should_listen(const cql__sim_node *node, uint16_t port) {
   int runs = (node->state == CQL_SIM_UP || node->state == CQL_SIM_PAUSED) &&
              node->settings.accept == CQL__SIM_ACCEPT && !node->vanished;
-  int shard_aware = cql__sim_is_scylla(node) && port && port == node->settings.shard_aware_port;
+  int shard_aware = cql__sim_is_scylla(node) && port && port == node->settings.shard_aware_port &&
+                    node->settings.shard_accept == CQL__SIM_ACCEPT;
   return runs && (port == node->address.port || shard_aware);
 }
 

@@ -30,12 +30,13 @@ typedef struct cql__sim_settings {
   int64_t port;
   int64_t frame_max;
   int64_t prepared_max;
-  int64_t accept;
+  int64_t accept, shard_accept, nat;
   cql__sim_spread service, latency, connect, boot;
   int64_t bandwidth, window, split;
   /* of the world */
   char cluster_name[64], partitioner[64];
   int64_t auth;
+  int64_t busy_ports_min, busy_ports_max;
   cql__sim_spread agreement, gossip, detection, resolve;
   cql__sim_spread read_timeout, write_timeout, truncate_timeout;
 } cql__sim_settings;

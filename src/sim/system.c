@@ -38,6 +38,10 @@ static const struct {
      "native_port int, preferred_ip inet, preferred_port int, rack text, release_version text,"
      "schema_version uuid, tokens set<text>, PRIMARY KEY (peer, peer_port)",
      cql__system_fill_peers, CASSANDRA},
+    {"system", "client_routes",
+     "connection_id text, host_id uuid, address text, alternator_https_port int,"
+     "alternator_port int, port int, tls_port int, PRIMARY KEY (connection_id, host_id)",
+     cql__system_fill_client_routes, SCYLLA},
     {"system_schema", "keyspaces",
      "keyspace_name text PRIMARY KEY, durable_writes boolean, replication " TEXTS,
      cql__system_fill_keyspaces, BOTH},

@@ -20,6 +20,14 @@ typedef struct cql__system_node {
   const int64_t *tokens;
 } cql__system_node;
 
+/* Scylla: how clients of a private link reach a node. */
+typedef struct cql__system_route {
+  const char *connection_id;
+  const uint8_t *host_id; /* 16 bytes */
+  const char *address;
+  int32_t port;
+} cql__system_route;
+
 typedef struct cql__system {
   const char *cluster_name;
   const char *partitioner;
@@ -27,6 +35,8 @@ typedef struct cql__system {
   cql__system_node local;
   uint32_t peer_count;
   const cql__system_node *peers;
+  uint32_t route_count;
+  const cql__system_route *routes;
 } cql__system;
 
 /* Makes these keyspaces and their tables in a store that is new. `call->system` of whoever reads

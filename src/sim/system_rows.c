@@ -129,3 +129,18 @@ void cql__system_fill_peers(cql__sim_table *table, const cql__store *store, cons
     cql__system_row_add(&m);
   }
 }
+
+void cql__system_fill_client_routes(cql__sim_table *table, const cql__store *store,
+                                    const void *user) {
+  const cql__system *system = user;
+  (void)store;
+  for (uint32_t i = 0; system && i < system->route_count; i++) {
+    const cql__system_route *route = &system->routes[i];
+    cql__system_row m = cql__system_row_of(table);
+    cql__system_set_text(&m, "connection_id", route->connection_id);
+    cql__system_set_bytes(&m, "host_id", route->host_id, 16);
+    cql__system_set_text(&m, "address", route->address);
+    cql__system_set_int(&m, "port", route->port);
+    cql__system_row_add(&m);
+  }
+}

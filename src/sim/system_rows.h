@@ -31,6 +31,8 @@ void cql__system_set_items(cql__system_row *m, const char *name, const cql_slice
 void cql__system_row_add(cql__system_row *m);
 void cql__system_fill_local(cql__sim_table *table, const cql__store *store, const void *user);
 void cql__system_fill_peers(cql__sim_table *table, const cql__store *store, const void *user);
+void cql__system_fill_client_routes(cql__sim_table *table, const cql__store *store,
+                                    const void *user);
 
 /* ---- system_schema.c ---- */
 

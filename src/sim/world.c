@@ -90,6 +90,7 @@ void cql_sim_free(cql_sim_t *sim) {
   cql__sim_journal_free(&sim->journal);
   free_named(sim->names, sim->name_count);
   free_named(sim->users, sim->user_count);
+  cql__sim_routes_free(sim);
   cql__sim_release(sim->cuts);
   cql__sim_release(sim->peers);
   cql__sim_release(sim);

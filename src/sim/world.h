@@ -26,6 +26,19 @@ typedef struct cql__sim_named {
   char *value; /* NULL: none */
 } cql__sim_named;
 
+/* Connections to this address come out at a node. */
+typedef struct cql__sim_forward {
+  cql__address address;
+  int32_t node;
+} cql__sim_forward;
+
+typedef struct cql__sim_route {
+  char *connection_id;
+  int32_t node;
+  char *address;
+  int32_t port;
+} cql__sim_route;
+
 struct cql_sim_s {
   cql__sim_clock clock;
   cql__rand random;  /* of scripts */
@@ -46,7 +59,12 @@ struct cql_sim_s {
   int32_t next_connection;
   cql__sim_named *names, *users;
   size_t name_count, name_capacity, user_count, user_capacity;
-  cql__store *store; /* made when it is first asked for */
+  cql__sim_forward *forwards;
+  size_t forward_count, forward_capacity;
+  cql__sim_route *routes;
+  size_t route_count, route_capacity;
+  cql__system_route *told_routes; /* of `system` */
+  cql__store *store;              /* made when it is first asked for */
   cql__sim_ring ring;
   cql__list rules;
   int32_t next_rule;
@@ -99,6 +117,10 @@ int64_t cql__sim_next(cql_sim_t *sim);
 void cql__sim_events_free(cql_sim_t *sim);
 void cql__sim_alarms_free(cql_sim_t *sim);
 void cql__sim_news_free(cql_sim_t *sim);
+/* routes.c */
+const cql__sim_forward *cql__sim_forward_find(const cql_sim_t *sim, const cql__address *address);
+void cql__sim_routes_describe(cql_sim_t *sim, cql__system *out);
+void cql__sim_routes_free(cql_sim_t *sim);
 /* Random, of version 4. */
 void cql__sim_uuid(cql_sim_t *sim, uint8_t out[16]);
 

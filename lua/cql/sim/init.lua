@@ -142,6 +142,27 @@ function World:heal(node, other)
   return self
 end
 
+--- Connections to this address and port, which are nobody's, come out at the node's own port, as
+--- through a proxy or where addresses are translated; without a node no more.
+---@param address string
+---@param port integer
+---@param node cql.sim.Node?
+function World:forward(address, port, node)
+  check(self, C.cql_sim_forward(self.handle, address, port, node and node.id or -1))
+  return self
+end
+
+--- Scylla: system.client_routes has this address (or name) and port for a node under that
+--- connection id from now on; without an address it has none. Who is registered is told.
+---@param connection_id string
+---@param node cql.sim.Node
+---@param address string?
+---@param port integer?
+---@return integer told how many
+function World:route(connection_id, node, address, port)
+  return check(self, C.cql_sim_route(self.handle, connection_id, node.id, address, port or 0))
+end
+
 --- The program is busy elsewhere, or stopped, for so long: time passes, the network and the nodes
 --- go on, and no session takes its turn.
 ---@param ms number
