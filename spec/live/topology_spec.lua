@@ -54,6 +54,7 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
       .. "{'class': 'NetworkTopologyStrategy', 'dc1': 2, 'dc2': 1}"))
     assert(one:execute "CREATE TABLE topology.kept (id int PRIMARY KEY, name text)")
     assert(one:execute "CREATE TABLE topology.written (id int PRIMARY KEY, name text)")
+    assert(one:execute "CREATE TABLE topology.lists (id int PRIMARY KEY, l list<int>)")
     eventually(function()
       return one:execute("INSERT INTO topology.kept (id, name) VALUES (0, '')"), "agreement"
     end)
@@ -77,40 +78,46 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
     write = "INSERT INTO topology.written (id, name) VALUES (?, ?)",
   }
 
-  -- Runs `fn` while all workers ask; gives the counts. Every fifth request is a write.
-  local function under_load(fn)
-    local counts = { ok = 0, crossed = 0, failed = {} }
+  local function count(counts, rows, err)
+    if rows then
+      counts.ok = counts.ok + 1
+    else
+      local text = tostring(err)
+      counts.failed[text] = (counts.failed[text] or 0) + 1
+    end
+  end
+
+  -- Makes what a worker does in each round: a row is read and looked at, each fifth is written.
+  local function reading()
     local read = assert(session:prepare(QUERIES.read, { idempotent = true }))
     local write = assert(session:prepare(QUERIES.write, { idempotent = true }))
-    local ended = false
-    local function work(worker)
-      local round = worker
+    return function(counts, worker, round)
+      local id = (worker + 7 * round) % ROWS + 1
+      local name = "row " .. id
+      if id % 5 == 0 then return count(counts, session:execute(write, { id, name })) end
+      local rows, err = session:execute(read, { id })
+      if rows and not (#rows == 1 and rows[1].id == id and rows[1].name == name) then
+        counts.crossed = counts.crossed + 1
+      end
+      count(counts, rows, err)
+    end
+  end
+
+  -- Runs `fn` while all workers do the same over and over; gives the counts.
+  local function under_load(fn, work)
+    local counts, ended = { ok = 0, crossed = 0, failed = {} }, false
+    work = work or reading()
+    local function rounds(worker)
+      local round = 0
       while not ended do
-        round = round + 7
-        local id = round % ROWS + 1
-        local name = "row " .. id
-        local rows, err
-        if round % 5 == 0 then
-          rows, err = session:execute(write, { id, name })
-        else
-          rows, err = session:execute(read, { id })
-          if rows and not (#rows == 1 and rows[1].id == id and rows[1].name == name) then
-            counts.crossed = counts.crossed + 1
-          end
-        end
-        if rows then
-          counts.ok = counts.ok + 1
-        else
-          local text = tostring(err)
-          counts.failed[text] = (counts.failed[text] or 0) + 1
-        end
+        round = round + 1
+        work(counts, worker, round)
       end
     end
     cql.run(function()
       local tasks = {}
-      for worker = 1, WORKERS do tasks[worker] = cql.spawn(work, worker) end
-      local before = counts.ok
-      eventually(function() return counts.ok > before + 1000, "the first answers" end)
+      for worker = 1, WORKERS do tasks[worker] = cql.spawn(rounds, worker) end
+      eventually(function() return counts.ok > 1000, "the first answers" end)
       local ok, err = pcall(fn)
       ended = true
       for _, task in ipairs(tasks) do task:wait() end
@@ -157,12 +164,16 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
     end)
   end
 
-  local function nothing_went_wrong(counts)
-    assert.same({}, counts.failed)
-    assert.equal(0, counts.crossed)
+  local function all_ended_once()
     local metrics = session:metrics()
     assert.equal(0, metrics.in_flight)
     assert.equal(metrics.requests, metrics.completed)
+  end
+
+  local function nothing_went_wrong(counts)
+    assert.same({}, counts.failed)
+    assert.equal(0, counts.crossed)
+    all_ended_once()
   end
 
   it("go on when a node is killed, and come back to it", function()
@@ -172,6 +183,37 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
       tool(server, "up", 2)
     end))
     reaches(1, 2)
+  end)
+
+  it("do nothing twice that must not happen twice", function()
+    local append = assert(session:prepare "UPDATE topology.lists SET l = l + ? WHERE id = ?")
+    local done = {} -- by worker and number: whether it is known to have been done
+    for worker = 1, WORKERS do done[worker] = {} end
+    local counts = under_load(function()
+      tool(server, "kill", 2)
+      cql.sleep(1000)
+    end, function(counts, worker, round)
+      local rows, err = session:execute(append, { { round }, worker })
+      done[worker][round] = rows and true or false
+      count(counts, rows, err)
+      if not rows then cql.sleep(10) end
+    end)
+    tool(server, "up", 2)
+    all_ended_once()
+    assert.is_string(next(counts.failed)) -- what was under way at node 2
+    for text in pairs(counts.failed) do assert.matches("^CONNECTION_LOST", text) end
+    local wrong = 0
+    for worker = 1, WORKERS do
+      local rows = assert(session:execute("SELECT l FROM topology.lists WHERE id = ?", { worker },
+        { consistency = "all", timeout_ms = 60000 }))
+      local times = {}
+      for _, round in ipairs(rows[1].l) do times[round] = (times[round] or 0) + 1 end
+      for round, was_done in ipairs(done[worker]) do
+        local found = times[round] or 0
+        if found > 1 or was_done and found == 0 then wrong = wrong + 1 end
+      end
+    end
+    assert.equal(0, wrong)
   end)
 
   it("go on when a node stands still, and come back to it", function()
