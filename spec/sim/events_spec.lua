@@ -264,19 +264,19 @@ end)
 
 -- ---- every event ----
 
--- What happens in the world for each event, and what it must say. `cause(world)` gets a world of
--- two nodes on which a session has settled, and gives the event's expected fields.
+-- What each event must say, and what brings it: `cause(world)` in a world of two nodes on which a
+-- session has settled, or, without it, connecting alone.
 local function node_of(event) return event.node and event.node.address end
 
 local CASES = {
-  ready = { early = true, check = function(event, world)
+  ready = { check = function(event, world)
     assert.equal(world:node(1):address(), event.address)
   end },
-  failed = { early = true, options = { username = "ada", password = "wrong" },
+  failed = { options = { username = "ada", password = "wrong" },
     world = { auth = "password" }, check = function(event)
       assert.equal("AUTH", event.error.name)
     end },
-  connection_opened = { early = true, check = function(event)
+  connection_opened = { check = function(event)
     assert.equal(event.address, node_of(event))
   end },
   connection_failed = { cause = function(world) world:node(2):kill() end, check = function(event, w)
@@ -288,7 +288,7 @@ local CASES = {
     assert.equal(w:node(2):address(), node_of(event))
     assert.equal("CONNECTION_LOST", event.error.name)
   end },
-  warning = { early = true, world = { datacenters = { dc1 = { a = 1 }, dc2 = { a = 1 } } },
+  warning = { world = { datacenters = { dc1 = { a = 1 }, dc2 = { a = 1 } } },
     check = function(event) assert.matches("several datacenters", event.message) end },
   closed = { cause = function() session:close(0) end, check = function(event)
     assert.same({ name = "closed" }, event)
@@ -318,7 +318,7 @@ local CASES = {
   topology = { cause = function() assert(session:refresh()) end, check = function(event)
     assert.is_nil(event.error)
   end },
-  control_opened = { early = true, check = function(event, world)
+  control_opened = { check = function(event, world)
     assert.equal(world:node(1):address(), event.address)
   end },
   control_closed = { cause = function(world) world:node(1):kill() end,
@@ -330,6 +330,24 @@ local CASES = {
     check = function(event)
       assert.matches("^127.0.0.[12]:9042$", event.address)
       assert.equal("CONNECT", event.error.name)
+    end },
+  keyspace = { cause = function()
+    assert(session:execute(KEYSPACE:format "shop"))
+    assert(session:use "shop")
+  end, check = function(event) assert.equal("shop", event.keyspace) end },
+  reprepared = { cause = function(world)
+    local text = "SELECT key FROM system.local WHERE key = ?"
+    local statement = assert(session:prepare(text))
+    for _, node in ipairs(world.nodes) do node:forget() end
+    assert(session:execute(statement, { "local" }))
+  end, check = function(event)
+    assert.equal("SELECT key FROM system.local WHERE key = ?", event.message)
+    assert.matches("^127.0.0.[12]:9042$", event.address)
+  end },
+  resolve_failed = { options = { contact_points = { "nowhere.example", "127.0.0.1" } },
+    check = function(event)
+      assert.equal("RESOLVE", event.error.name)
+      assert.matches("contact point nowhere.example", event.message)
     end },
   status_change = { cause = function(world) world:node(2):kill() end, check = function(event, world)
     assert.same({ "DOWN", world:node(2):address(), world:node(2):address() },

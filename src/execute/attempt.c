@@ -342,7 +342,10 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
   int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
   if (!error && response.opcode == CQL__RESULT &&
       cql__read_i32(&response.body) == CQL_RESULT_PREPARED) {
-    error = cql__prepared_renew(request->engine, connection, &response.body, request->preparing);
+    cql__engine *engine = request->engine;
+    error = cql__prepared_renew(engine, connection, &response.body, request->preparing);
+    if (!error)
+      engine->tell(engine->user, CQL_EVENT_REPREPARED, request->address, request->preparing->text);
     if (!error) error = send_on(request, connection);
     if (error) cql__request_finish(request, error, 0, NULL);
     return;
@@ -408,7 +411,7 @@ static int check_use(cql__connection *connection, int error, cql__result **resul
 }
 
 static void warn_of_use(const cql_request_t *request) {
-  request->engine->warn(request->engine->user, request->address,
+  request->engine->tell(request->engine->user, CQL_EVENT_WARNING, request->address,
                         "a statement changed the keyspace of one connection, the others keep "
                         "theirs; cql_session_use() changes all");
 }

@@ -33,8 +33,8 @@ typedef struct cql__engine {
   uint8_t clock_read;     /* `last_timestamp` is of this turn */
   uint8_t closing;
   uint64_t drift_told; /* when the last warning about timestamps is so old that another may come */
-  /* the session's: something that a person should know */
-  void (*warn)(void *user, const char *address, const char *text);
+  /* the session's: an event, such as a warning of something that a person should know */
+  void (*tell)(void *user, int type, const char *address, const char *text);
   void *user;
 } cql__engine;
 

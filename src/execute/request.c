@@ -478,7 +478,8 @@ static void warn_of_drift(cql__engine *engine) {
   uint64_t now = cql__link_now(engine->link);
   if (now < engine->drift_told) return;
   engine->drift_told = now + CQL__DRIFT_WARNING_MS;
-  engine->warn(engine->user, "", "timestamps of writes are over a second ahead of the clock");
+  engine->tell(engine->user, CQL_EVENT_WARNING, "",
+               "timestamps of writes are over a second ahead of the clock");
 }
 
 /* Later than every other of this session, and near the clock, which is read once between flush,

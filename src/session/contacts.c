@@ -59,6 +59,12 @@ static const char *contact_points(const cql_session_t *session) {
   return text && *text ? text : "127.0.0.1";
 }
 
+/* For programs, and in words for people. */
+static void tell_unresolved(cql_session_t *session, int error, const char *text) {
+  cql__session_tell(session, CQL_EVENT_RESOLVE_FAILED, error, "", text);
+  cql__session_tell(session, CQL_EVENT_WARNING, error, "", text);
+}
+
 static void name_failed(cql_session_t *session, uint32_t index, int error, const char *why) {
   const char *at = contact_points(session);
   size_t length = next_contact(&at);
@@ -69,7 +75,7 @@ static void name_failed(cql_session_t *session, uint32_t index, int error, const
   char text[320];
   snprintf(text, sizeof text, "contact point %.*s: %s", (int)length, at, why);
   session->names_failed++;
-  cql__session_tell(session, CQL_EVENT_WARNING, error, "", text);
+  tell_unresolved(session, error, text);
 }
 
 void cql__contacts_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
@@ -162,8 +168,8 @@ void cql__contacts_on_timer(cql__timer *timer) {
     session->names_failed += session->names_pending;
     session->names_pending = 0;
     session->resolve_ticket += ROUND; /* answers that come now are of no use */
-    cql__session_tell(session, CQL_EVENT_WARNING, CQL_ERESOLVE, "",
-                      "contact points were not resolved within resolve_timeout_ms");
+    tell_unresolved(session, CQL_ERESOLVE,
+                    "contact points were not resolved within resolve_timeout_ms");
     cql__session_check_hope(session);
   }
   if (session->engine.closing || session->engine.cluster.serving_count) return;

@@ -47,8 +47,8 @@ static void tell_once(cql_session_t *session, cql__notice *notice, int type, int
   cql__queue_put_owned(&session->queue, notice, &event);
 }
 
-static void on_warning(void *user, const char *address, const char *text) {
-  cql__session_tell(user, CQL_EVENT_WARNING, 0, address, text);
+static void on_tell(void *user, int type, const char *address, const char *text) {
+  cql__session_tell(user, type, 0, address, text);
 }
 
 static void give_up(cql_session_t *session, int error, const char *why) {
@@ -276,7 +276,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cql__list_init(&engine->done);
   cql__wheel_init(&engine->wheel, cql__link_now(link));
   cql__rand_seed(&engine->rand, link->ops->chance(link));
-  engine->warn = on_warning;
+  engine->tell = on_tell;
   engine->user = session;
   cql__timer_init(&session->drain, on_drained);
   cql__timer_init(&session->resolving, cql__contacts_on_timer);

@@ -32,12 +32,17 @@ int cql__session_use(cql_session_t *session, const char *keyspace, size_t length
   return 0;
 }
 
+static void tell_keyspace(cql_session_t *session) {
+  cql__session_tell(session, CQL_EVENT_KEYSPACE, 0, "", session->engine.settings.keyspace);
+}
+
 /* All have said it, or failed to: now the host may know. */
 static void finish(cql_session_t *session) {
   cql_request_t *request = session->use_request;
   session->use_request = NULL;
   request->use = USE_TOLD;
   if (request->status == 0) request->status = session->use_error;
+  if (request->status == 0) tell_keyspace(session);
   cql__list_append(&session->engine.done, &request->link);
 }
 
@@ -74,6 +79,7 @@ int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
     return 1;
   }
   request->use = USE_TOLD;
+  tell_keyspace(session);
   return 0;
 }
 
