@@ -10,6 +10,7 @@
 #define FOR_NOW INT64_MAX
 /* When all is as before: silence is noticed and connections are made anew; and nodes have heard of
  * each other. */
+enum { UNKNOWN_MAX = 100, ORPHANS_MAX = 1024 }; /* what a connection stands */
 enum { RECOVERS = 10 * SECOND, GOSSIPS = 20 * SECOND };
 
 /* ---- causes ---- */
@@ -22,21 +23,26 @@ static void repaired(int cause, int64_t after) {
   if (w.until[cause] == FOR_NOW) w.until[cause] = world_now() + after;
 }
 
-/* Does an answer stay away for so long that its connection may be replaced, or is it full? */
-static int is_owed(void) {
-  int64_t mask = BIT(FATE_LAZY) | BIT(FATE_SILENT) | BIT(FATE_ASTRAY);
-  return (OF(&w.script, fates) & mask) != 0;
+/* How many answers stay away: each holds a stream. */
+static int64_t owed(void) {
+  return fault_played(FATE_LAZY) + fault_played(FATE_SILENT) + fault_played(FATE_ASTRAY);
 }
 
-static int is_breaking(int fate, int64_t times) { return fault_played(fate) >= times; }
-
-int fault_since(int cause, int64_t since) {
-  if (w.until[cause] >= since) return 1;
-  if (cause == CAUSE_SLOW) return is_owed();
-  if (cause == CAUSE_DOWN) return 0;
-  return is_breaking(FATE_GARBAGE, 1) || is_breaking(FATE_SLAMMED, 1) || is_owed() ||
-         is_breaking(FATE_TWICE, 100);
+/* May it be by what nodes did with other requests? A connection with too many overdue answers is
+ * replaced, as one is that says what nobody asked for. */
+static int is_by_others(int cause) {
+  int64_t streams = guest_streams();
+  switch (cause) {
+    case CAUSE_SLOW: return owed() >= streams;
+    case CAUSE_LOSS:
+      return fault_played(FATE_GARBAGE) + fault_played(FATE_SLAMMED) > 0 ||
+             fault_played(FATE_TWICE) + fault_played(FATE_ASTRAY) > UNKNOWN_MAX ||
+             owed() > ORPHANS_MAX || owed() * 2 > streams;
+    default: return 0;
+  }
 }
+
+int fault_since(int cause, int64_t since) { return w.until[cause] >= since || is_by_others(cause); }
 
 /* ---- rules ---- */
 
@@ -215,6 +221,7 @@ static void play_on_node(int kind, int node, const step *s) {
 }
 
 void fault_play(const step *s, int64_t index) {
+  the_report->steps_played[s->kind]++;
   int node = (int)(s->whom % (uint64_t)w.node_count);
   guest *g = &w.guests[s->whom % (uint64_t)w.guest_count];
   note("step %" PRId64 " at %" PRId64 ".%06" PRId64 ": %s, node %d, session %d\n", index,

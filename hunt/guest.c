@@ -15,7 +15,7 @@ static void number(cql_config_t *config, const char *name, int64_t value) {
   option(config, name, text);
 }
 
-static int64_t streams_max(void) {
+int64_t guest_streams(void) {
   const script *s = &w.script;
   return OF(s, streams) ? OF(s, streams) : 20 + OF(s, depth) / 2;
 }
@@ -30,7 +30,7 @@ static void configure(cql_config_t *config) {
   option(config, "keyspace", "ks");
   option(config, "compression", OF(s, lz4) ? "lz4" : "none");
   option(config, "consistency", OF(s, copies) == 3 ? "quorum" : "one");
-  number(config, "streams_max", streams_max());
+  number(config, "streams_max", guest_streams());
   number(config, "connections_per_node", OF(s, connections));
   number(config, "connect_timeout_ms", 2000);
   number(config, "reconnect_max_ms", RECONNECT_MAX_MS);

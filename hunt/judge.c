@@ -140,11 +140,10 @@ static int has_code(const guest *g, const asked *a, const cql_completion_t *c) {
   }
 }
 
-static int is_timeout_due(const guest *g, const asked *a) {
+static int is_timeout_due(const asked *a) {
   static const int64_t kept = BIT(FATE_LAZY) | BIT(FATE_SILENT) | BIT(FATE_ASTRAY);
   if (world_now() + MILLISECOND < a->due) return 0;
   if (a->due - a->since < TIMEOUT_MS * MILLISECOND) return 1; /* it may be too short */
-  (void)g;
   return (kept & BIT(a->fate)) != 0 || fault_since(CAUSE_SLOW, a->since);
 }
 
@@ -156,8 +155,8 @@ static int may_be_lost(const guest *g, const asked *a, const cql_completion_t *c
 
 static int has_cause(const guest *g, const asked *a, const cql_completion_t *c) {
   switch (c->status) {
-    case CQL_ETIMEOUT: return is_timeout_due(g, a);
-    case CQL_ENOHOST: return is_timeout_due(g, a) && fault_since(CAUSE_LOSS, a->since);
+    case CQL_ETIMEOUT: return is_timeout_due(a);
+    case CQL_ENOHOST: return is_timeout_due(a) && (a->early || fault_since(CAUSE_LOSS, a->since));
     case CQL_ECANCELLED: return a->cancelled;
     case CQL_ECLOSED: return g->closed_by != 0;
     case CQL_ECONNECTION: return may_be_lost(g, a, c);
@@ -174,6 +173,9 @@ void judge_answer(const guest *g, const asked *a, const cql_completion_t *c) {
   int untouched = fault_since(CAUSE_DOWN, a->since); /* UNAVAILABLE: nothing has begun */
   CHECK(again || untouched || c->attempts <= (is_bound(a) ? 1u + 2 * REPREPARES : 1u),
         "%u attempts of what must not be repeated", c->attempts);
+  the_report->ends[-c->status]++;
+  CHECK(c->status == 0 || !w.calm || w.ending || c->status == CQL_ETOOBIG,
+        "%s where nothing stands in the way", cql_error_name(c->status));
   if (c->status == 0)
     judge_success(g, a, c);
   else

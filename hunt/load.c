@@ -150,6 +150,7 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
                .open = 1,
                .idempotent = what->idempotent != 0,
                .since = world_now(),
+               .early = !g->ready,
                .lost = g->lost,
                .forgets = w.forgets,
                .uses = g->uses - (uint64_t)g->use_open, /* one under way is one in its life */
@@ -216,7 +217,7 @@ static void count(const asked *a, const cql_completion_t *c) {
 static void page_on(guest *g, const asked *a, cql_result_t *result) {
   int more = a->at < 14;
   CHECK((result->paging_state.length >= 0) == more, "a page is missing, or one too many");
-  if (!more || w.calm) return;
+  if (!more || w.submitted >= OF(&w.script, requests)) return;
   wish what = {.kind = a->kind, .key = a->key, .idempotent = a->idempotent};
   load_submit(g, &what, a->at + 7, &result->paging_state);
 }

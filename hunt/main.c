@@ -87,6 +87,17 @@ static void tell_violation(const wishes *wanted) {
   tell_replay(&small);
 }
 
+/* What came up, and how often. */
+static void tell_counts(const report *all) {
+  printf("ends:");
+  for (int i = 0; i < ENDS_MAX; i++)
+    if (all->ends[i]) printf(" %s %" PRIu64, i ? cql_error_name(-i) : "OK", all->ends[i]);
+  printf("\nsteps:");
+  for (int i = 0; i < STEPS; i++)
+    if (all->steps_played[i]) printf(" %s %" PRIu64, script_step_name(i), all->steps_played[i]);
+  printf("\n");
+}
+
 /* ---- hunting ---- */
 
 static void hunt(const void *argument) {
@@ -153,9 +164,11 @@ int main(int argc, char **argv) {
   if (parse(argc, argv, &wanted)) return usage();
   int found = trial_run(hunt, &wanted, 0);
   if (wanted.trace) return found;
-  uint64_t requests = the_report->requests, worlds = the_report->worlds;
+  static report all;
+  all = *the_report;
   if (found) tell_violation(&wanted);
-  printf("hunt: %" PRIu64 " requests in %" PRIu64 " worlds, %s\n", requests, worlds,
+  tell_counts(&all);
+  printf("hunt: %" PRIu64 " requests in %" PRIu64 " worlds, %s\n", all.requests, all.worlds,
          found ? "a violation" : "no violation");
   return found;
 }

@@ -6,15 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TAIL_MAX = 12000, LOG_MAX = 8000 };
+enum { TAIL_MAX = 12000, LOG_MAX = 8000, ENDS_MAX = 32 };
 
 typedef struct report {
   uint64_t seed; /* of the world that runs, or ran */
   uint64_t requests, worlds;
-  int found;         /* a violation */
-  int done;          /* its process has nothing more to say */
-  const char *check; /* which: its format */
-  int64_t steps;     /* that were played */
+  uint64_t ends[ENDS_MAX];   /* by the negated status */
+  uint64_t steps_played[32]; /* by kind */
+  int found;                 /* a violation */
+  int done;                  /* its process has nothing more to say */
+  const char *check;         /* which: its format */
+  int64_t steps;             /* that were played */
   char why[400];
   char log[LOG_MAX]; /* the steps */
   char tail[TAIL_MAX + 1];

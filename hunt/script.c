@@ -45,11 +45,9 @@ static int64_t some_of(uint64_t *state, int count) {
 }
 
 /* What can't be together. An answer that comes twice may be taken for its stream's next owner's
- * where anything lies between the two: no driver could tell. A stream whose answer is owed for ever
- * is missing where there are few. */
+ * where anything lies between the two: no driver could tell. */
 static void reconcile(script *s) {
   int64_t *fates = &OF(s, fates), *kinds = &OF(s, kinds);
-  if (OF(s, streams)) *fates &= ~(BIT(FATE_SILENT) | BIT(FATE_ASTRAY) | BIT(FATE_LAZY));
   if (*fates & BIT(FATE_TWICE)) {
     OF(s, split) = 0;
     *kinds &= ~(BIT(KIND_EXECUTE) | BIT(KIND_BOUND_BATCH) | BIT(KIND_BOUND_PAGES));

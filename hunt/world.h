@@ -21,6 +21,7 @@ typedef struct asked {
   uint64_t lost, forgets, uses; /* how many there had been */
   int32_t key, at;              /* at: the page's first row, or which statement */
   uint8_t kind, fate, guest, open, cancelled, idempotent, keyspace;
+  uint8_t early; /* its session was not ready yet */
 } asked;
 
 /* A result that is looked at again later: nothing may have touched it. */
@@ -94,6 +95,8 @@ void guest_free(guest *g);
 void guest_close(guest *g, int drain_ms);
 void guest_use(guest *g);
 void guest_poll(guest *g);
+/* How many requests may be under way on a connection. */
+int64_t guest_streams(void);
 static inline int guest_serves(const guest *g) { return g->session && !g->closed_by; }
 
 /* ---- load.c ---- */

@@ -207,6 +207,18 @@ describe("more than 1,024 answers that are overdue", function()
     p:free()
   end)
 
+  it("are more than half of a small streams_max: else none would be left", function()
+    local p = serve { streams_max = 8 }
+    overdue(p, 4)
+    p:run(5000)
+    assert.equal(1, p:sockets())
+    ask(p, 7, 1, 500)
+    p:run(3000)
+    assert.is_true(p:is_closed(0))
+    assert.equal(2, p:sockets())
+    p:free()
+  end)
+
   it("close at once where nothing else is under way", function()
     local p = serve()
     overdue(p, 1025)

@@ -39,7 +39,8 @@
 /* Answers on streams that nobody waits for, until the connection is closed: the peer is mad. */
 #define CQL__UNKNOWN_STREAMS_MAX 100
 
-/* Timed-out streams, older than a second, after which a connection is replaced. */
+/* Timed-out streams, older than a second, after which a connection is replaced; or more than half
+ * of all that it may have. */
 #define CQL__ORPHANS_MAX 1024
 
 /* Attempts of one request and re-prepares of one statement within it. */

@@ -447,12 +447,17 @@ void cql__connection_orphan(cql__connection *c, int stream) {
     cql__timer_set(c->settings->wheel, &c->second, now_of(c) + 1000);
 }
 
+/* So many that something must be wrong, or that few streams are left. */
+static int too_many_overdue(const cql__streams *streams) {
+  return streams->orphans_old > CQL__ORPHANS_MAX || streams->orphans_old > streams->maximum / 2;
+}
+
 static void on_second(cql__timer *timer) {
   cql__connection *c = cql__container(timer, cql__connection, second);
   cql__wheel *wheel = c->settings->wheel;
   cql__streams_tick(&c->streams);
   if (cql__streams_orphans(&c->streams)) cql__timer_set(wheel, timer, now_of(c) + 1000);
-  if (c->retiring || c->state != CQL__SERVING || c->streams.orphans_old <= CQL__ORPHANS_MAX) return;
+  if (c->retiring || c->state != CQL__SERVING || !too_many_overdue(&c->streams)) return;
   cql__connection_retire(c, "replaced: too many answers are overdue");
   if (cql__streams_live(&c->streams) == 0) cql__connection_close(c, CQL_ECONNECTION, c->retiring);
 }
