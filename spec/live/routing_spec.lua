@@ -102,7 +102,7 @@ cassandra.describe("three nodes in two datacenters", {
     for _, node in ipairs(server:nodes()) do places[node.address] = node end
     -- One node alone, so that it knows what it was told before.
     local session = assert(cql.connect(server:options {
-      contact_points = server:nodes()[1].address,
+      contact_points = server:nodes()[1].address, discover = false,
     }))
     for keyspace, replication in pairs(KEYSPACES) do
       assert(session:execute(("CREATE KEYSPACE %s WITH replication = %s AND "

@@ -3,6 +3,7 @@
 local cql = require "cql"
 local cassandra = require "spec.support.cassandra"
 local drivers = require "spec.support.drivers"
+local ring_of = require "spec.support.ring_of"
 local scylla_face = require "spec.support.scylla_face"
 
 local PREFIX = "127.0.78."
@@ -27,7 +28,9 @@ cassandra.describe("behind ScyllaDB's face", {
   local face, direct
 
   local function connect(more)
-    local options = { contact_points = PREFIX .. "1," .. PREFIX .. "2", consistency = "one" }
+    local options = {
+      contact_points = PREFIX .. "1," .. PREFIX .. "2", discover = true, consistency = "one",
+    }
     for name, value in pairs(more or {}) do options[name] = value end
     return assert(cql.connect(options))
   end
@@ -41,7 +44,7 @@ cassandra.describe("behind ScyllaDB's face", {
 
   setup(function()
     direct = assert(cql.connect(server:options {
-      contact_points = server:nodes()[1].address, consistency = "all",
+      contact_points = server:nodes()[1].address, discover = false, consistency = "all",
     }))
     local session = direct
     assert(session:execute("CREATE KEYSPACE face WITH replication = "
@@ -146,6 +149,34 @@ cassandra.describe("behind ScyllaDB's face", {
     end
     assert.equal(changed, total "metadata changed")
     assert.equal(skipped + 20, total "metadata skipped")
+    assert(session:close())
+  end)
+
+  -- All nodes know this statement, so that it isn't prepared again in between.
+  local function known(session, query)
+    local statement = assert(session:prepare(query, { idempotent = true }))
+    for id = 1, 60 do assert(session:execute(statement, { id })) end
+    return statement
+  end
+
+  local SELECT = "SELECT name, token(id) AS place FROM face.t WHERE id = ?"
+
+  it("conditional statements are known by their mark, and go to the first replica", function()
+    local session, ring = connect(), ring_of(server, "face")
+    local update = known(session, "UPDATE face.t SET name = 'new' WHERE id = ? IF name = 'old'")
+    local select = known(session, SELECT)
+    local advertised = {}
+    for _, node in ipairs(server:nodes()) do
+      advertised[node.address] = PREFIX .. node.number
+    end
+    for id = 1, 20 do
+      local token = assert(session:execute(select, { id }))[1].place
+      for _ = 1, 2 do
+        local rows = assert(session:execute(update, { id }))
+        assert.is_false(rows.applied)
+        assert.equal(advertised[ring:replicas(token)[1]], rows.execution.node:match "^[^:]+")
+      end
+    end
     assert(session:close())
   end)
 end)

@@ -99,7 +99,7 @@ cassandra.describe("tools/cassandra with datacenters", { dcs = "1,1", racks = 2 
   -- Who its node number `number` says is there, and where: "127.0.10.1 dc1 r1".
   local function ring(number)
     local session = assert(require "cql".connect(server:options {
-      contact_points = server:nodes()[number].address,
+      contact_points = server:nodes()[number].address, discover = false,
     }))
     local found = {}
     for _, query in ipairs {

@@ -48,7 +48,8 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
   setup(function()
     -- One node alone, so that it knows what it was told before.
     local one = assert(cql.connect(server:options {
-      contact_points = server:nodes()[1].address, consistency = "all", request_timeout_ms = 60000,
+      contact_points = server:nodes()[1].address, discover = false, consistency = "all",
+      request_timeout_ms = 60000,
     }))
     assert(one:execute("CREATE KEYSPACE topology WITH replication = "
       .. "{'class': 'NetworkTopologyStrategy', 'dc1': 2, 'dc2': 1}"))
