@@ -3,7 +3,9 @@
  * Four bytes, for version, flags, opcode and the dump, then the body. */
 #include "fuzz.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
+#include "connection/features.h"
 #include "message/dump.h"
 #include "message/metadata.h"
 #include "message/response.h"
@@ -68,6 +70,14 @@ static void read_result(cql__cursor *body, int version) {
   }
 }
 
+static void read_features(cql__cursor body, int version) {
+  cql__features features;
+  if (cql__features_read(&features, version, CQL__FEATURES_ALL, body)) return;
+  CHECK(features.shard < features.shard_count && features.ignore_msb < 64);
+  CHECK(features.shard_count <= CQL__SHARDS_MAX);
+  sum = sum_of(sum, features.host_id, sizeof features.host_id);
+}
+
 static void read_message(cql__response *r) {
   cql__cursor values;
   uint16_t count;
@@ -82,11 +92,15 @@ static void read_message(cql__response *r) {
       if (cql__error_detail(code, r->version, r->body, &detail) == 0) read_slice(detail.reasons);
       return;
     case CQL__SUPPORTED:
+      read_features(r->body, r->version);
       if (cql__supported_find(r->body, "COMPRESSION", &values, &count) == 1)
         while (count-- > 0) read_slice(cql__read_short_bytes(&values));
       return;
     case CQL__EVENT:
-      if (cql__event_decode(&r->body, &event) == 0) read_slice(event.address);
+      if (cql__event_decode(&r->body, &event)) return;
+      read_slice(event.address);
+      read_slice(event.connection_ids);
+      read_slice(event.host_ids);
       return;
     case CQL__RESULT: read_result(&r->body, r->version); return;
     default: read_slice(cql__read_bytes(&r->body)); return;

@@ -52,3 +52,27 @@ it("a session may come through an address that leads to a node, and follow it el
     session:close()
   end)
 end)
+
+it("a Scylla that answers for another isn't used: it says who it is", function()
+  for product, used in pairs { scylla = false, cassandra = true } do
+    local world = sim.world { seed = 1, nodes = 2, product = product }
+    world:forward("127.0.0.2", 9042, world:node(1))
+    world:run(function()
+      local told = {}
+      local session = assert(world:connect { discover = true, reconnect_max_ms = 500, on = {
+        connection_failed = function(event) told[#told + 1] = event.message end } })
+      world.cql.sleep(3000)
+      assert.equal(used, #told == 0)
+      local nodes = {}
+      for _, c in ipairs(world:connections()) do nodes[#nodes + 1] = c.node.number end
+      for _, number in ipairs(nodes) do assert.equal(1, number) end
+      if not used then
+        assert.equal("the address leads to another node, " .. world:node(1):host_id(), told[1])
+        world:forward("127.0.0.2", 9042)
+        world.cql.sleep(3000)
+        assert.is_true(#world:node(2):connections() >= 1)
+      end
+      session:close()
+    end)
+  end
+end)

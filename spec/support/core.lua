@@ -160,6 +160,7 @@ unit.cdef("core", [[
     cql__address address;
     uint16_t local_port;
     const char *server_name;
+    const uint8_t *host_id;
   } cql__target;
   typedef struct cql__span { const uint8_t *bytes; size_t size; } cql__span;
   typedef struct cql__link_ops {

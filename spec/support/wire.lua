@@ -73,6 +73,7 @@ unit.cdef("wire", [[
     cql_slice_t address;
     int32_t port;
     cql_schema_change_t schema;
+    cql_slice_t connection_ids, host_ids;
   } cql__event;
   int cql__response_open(const uint8_t *header, const uint8_t *body, size_t size,
                          cql__response *out);

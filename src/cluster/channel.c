@@ -81,7 +81,9 @@ void cql__channel_open(cql__channel *channel) {
     retry_after(channel, 20);
     return;
   }
+  static const uint8_t unknown[16];
   cql__target target = {.address = node->data.address};
+  if (memcmp(node->data.host_id, unknown, 16)) target.host_id = node->data.host_id;
   int error = cql__connection_open(&channel->connection, &target);
   if (error) {
     open_failed(channel, error, "the socket could not be opened");

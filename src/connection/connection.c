@@ -55,6 +55,8 @@ int cql__connection_open(cql__connection *c, const cql__target *target) {
   assert(c->state == CQL__CLOSED && !c->socket);
   cql__connection_settings *settings = c->settings;
   c->address = target->address;
+  c->has_host_id = target->host_id != NULL;
+  if (target->host_id) memcpy(c->host_id, target->host_id, 16);
   c->version = (uint8_t)settings->version;
   cql__features_init(&c->features, c->version);
   c->own_pending = CQL__OWN_NONE;

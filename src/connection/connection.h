@@ -93,6 +93,8 @@ struct cql__connection {
   cql__reader reader;
   cql__writer writer;
   cql__streams streams;
+  uint8_t has_host_id; /* it is known who must answer */
+  uint8_t host_id[16];
   cql__features features; /* of this connection, from SUPPORTED on */
   cql__timer deadline;    /* of the handshake; of retiring; of USE */
   cql__timer heartbeat;

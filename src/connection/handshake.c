@@ -14,6 +14,7 @@
 #include "message/metadata.h"
 #include "message/request.h"
 #include "wire/proto.h"
+#include "wire/text.h"
 
 static int send_step(cql__connection *c, int state, uint8_t opcode, const uint8_t *body,
                      size_t size) {
@@ -199,6 +200,15 @@ static int on_authenticate(cql__connection *c, const cql__response *response) {
 
 /* ---- step by step ---- */
 
+/* A wrong translation of addresses would otherwise go unnoticed. */
+static int check_host(cql__connection *c) {
+  char text[37];
+  if (!c->has_host_id || !c->features.has_host_id || !memcmp(c->host_id, c->features.host_id, 16))
+    return 0;
+  cql__uuid_to_text(c->features.host_id, text);
+  return cql__connection_fail(c, CQL_ECONNECT, "the address leads to another node, %s", text);
+}
+
 static int on_supported(cql__connection *c, const cql__response *response) {
   cql__connection_settings *settings = c->settings;
   int lz4 = 0;
@@ -210,6 +220,7 @@ static int on_supported(cql__connection *c, const cql__response *response) {
   if (settings->lz4) /* a server that has none is used without */
     while (count-- > 0) lz4 |= cql__slice_is(cql__read_short_bytes(&values), "lz4");
   settings->metrics->features_refused += c->features.refused;
+  if (check_host(c)) return CQL_ECONNECT;
   cql__pair pairs[8 + CQL__FEATURE_PAIRS_MAX];
   unsigned n = 0;
   pairs[n++] = (cql__pair){"CQL_VERSION", "3.0.0"};

@@ -28,6 +28,8 @@ typedef struct cql__target {
   const char *server_name; /* TLS: what the server is told (SNI) instead of tls_sni or tls_name, and
                               what its certificate must carry unless tls_name says it; NULL: none.
                               For the call */
+  const uint8_t *host_id;  /* 16 bytes: who must answer, if it says who it is; NULL: anybody. For
+                              the call */
 } cql__target;
 
 /* What `open` alone may say, and no host sees: the local port is taken; another may be free. */

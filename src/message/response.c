@@ -63,8 +63,20 @@ static void read_inet(cql__cursor *body, cql__event *out) {
   if (!body->broken) out->address = (cql_slice_t){address, length};
 }
 
+/* Pair by pair, one of each list. */
+static void read_routes(cql__cursor *body, cql__event *out) {
+  cql_slice_t connections = cql__read_string_list(body), hosts = cql__read_string_list(body);
+  if (body->broken || cql__get_u16(connections.data) != cql__get_u16(hosts.data)) {
+    body->broken = 1;
+    return;
+  }
+  out->connection_ids = connections;
+  out->host_ids = hosts;
+}
+
 int cql__event_decode(cql__cursor *body, cql__event *out) {
   *out = (cql__event){.change = null_slice, .address = null_slice};
+  out->connection_ids = out->host_ids = null_slice;
   out->schema = (cql_schema_change_t){null_slice, null_slice, null_slice, null_slice, null_slice};
   out->type = cql__read_short_bytes(body);
   if (cql__slice_is(out->type, "SCHEMA_CHANGE")) {
@@ -75,6 +87,9 @@ int cql__event_decode(cql__cursor *body, cql__event *out) {
   if (cql__slice_is(out->type, "TOPOLOGY_CHANGE") || cql__slice_is(out->type, "STATUS_CHANGE")) {
     out->change = cql__read_short_bytes(body);
     read_inet(body, out);
+  } else if (cql__slice_is(out->type, "CLIENT_ROUTES_CHANGE")) {
+    out->change = cql__read_short_bytes(body);
+    read_routes(body, out);
   }
   return body->broken ? CQL_EMALFORMED : 0;
 }

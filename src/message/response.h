@@ -31,11 +31,13 @@ int cql__schema_change_decode(cql__cursor *body, cql_schema_change_t *out);
 
 /* EVENT: its type, then the rest. */
 typedef struct cql__event {
-  cql_slice_t type;    /* TOPOLOGY_CHANGE, STATUS_CHANGE, SCHEMA_CHANGE, others */
+  cql_slice_t type;    /* TOPOLOGY_CHANGE, STATUS_CHANGE, SCHEMA_CHANGE ... */
   cql_slice_t change;  /* NEW_NODE, UP ..., or the schema's */
   cql_slice_t address; /* 4 or 16 bytes, or CQL_NULL */
   int32_t port;
   cql_schema_change_t schema; /* of SCHEMA_CHANGE */
+  /* CLIENT_ROUTES_CHANGE, ScyllaDB's: string lists of the same length, as they stand; CQL_NULL */
+  cql_slice_t connection_ids, host_ids;
 } cql__event;
 /* Unknown types are no error: only `type` is filled in then. */
 int cql__event_decode(cql__cursor *body, cql__event *out);

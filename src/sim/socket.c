@@ -123,6 +123,7 @@ static int sim_open(cql__link *link, const cql__target *target, void *user, cql_
   s->user = user;
   s->target = *target;
   s->target.server_name = NULL;
+  s->target.host_id = NULL;
   s->why = "";
   s->room = -1;
   cql__list_init(&s->news);

@@ -19,7 +19,7 @@ struct cql__socket {
   cql__sim_sockets *set;
   void *user;         /* the core's */
   void *owner;        /* the other side's */
-  cql__target target; /* without the name */
+  cql__target target; /* without what it points to */
   uint8_t open, told_opened;
   uint8_t wants_write, again;
   int failed;      /* CQL_E*: it could not be opened */

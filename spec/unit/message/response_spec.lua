@@ -200,10 +200,29 @@ describe("an event", function()
   end)
 
   it("of an unknown type is no error", function()
-    local event, _, cursor = decode(str "CLIENT_ROUTES_CHANGE" .. "anything")
-    assert.equal("CLIENT_ROUTES_CHANGE", unit.slice(event.type))
+    local event, _, cursor = decode(str "NEWS_OF_TOMORROW" .. "anything")
+    assert.equal("NEWS_OF_TOMORROW", unit.slice(event.type))
     assert.is_nil(unit.slice(event.change))
     assert.equal(8, wire.left(cursor))
+  end)
+
+  -- scylladb docs/dev/protocol-extensions.md
+  it("is a change of client routes, pair by pair", function()
+    local connections, hosts = unit.list("a", "b"), unit.list("host 1", "host 2")
+    local body = str "CLIENT_ROUTES_CHANGE" .. str "UPDATE_NODES" .. connections .. hosts
+    local event, _, cursor = decode(body)
+    assert.equal("UPDATE_NODES", unit.slice(event.change))
+    assert.equal(connections, unit.slice(event.connection_ids))
+    assert.equal(hosts, unit.slice(event.host_ids))
+    assert.equal(0, wire.left(cursor))
+    unit.truncate(body, function(part)
+      local _, result = decode(part)
+      assert.equal(C.CQL_EMALFORMED, result)
+    end)
+    local _, result = decode(str "CLIENT_ROUTES_CHANGE" .. str "UPDATE_NODES" .. connections ..
+      unit.list "host 1")
+    assert.equal(C.CQL_EMALFORMED, result)
+    assert.is_nil(unit.slice(decode(UP).connection_ids))
   end)
 
   it("is refused when truncated at any byte, or its address has no length of one", function()
