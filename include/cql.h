@@ -323,6 +323,13 @@ typedef struct cql_node_info_s {
   uint32_t shards;      /* 1 but for ScyllaDB */
 } cql_node_info_t;
 
+/* A place that a request can go to. */
+typedef struct cql_target_s {
+  cql_node_t *node;
+  int32_t shard;   /* of that node; -1: any */
+  int32_t replica; /* 1: it has the rows of the request's key; 0: not known */
+} cql_target_t;
+
 typedef struct cql_completion_s {
   uint32_t tag;             /* as given to cql_submit(), or what cql_answer() needs */
   int32_t kind;             /* CQL_DONE, CQL_EVENT, CQL_QUESTION */
@@ -515,6 +522,16 @@ CQL_API int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, siz
 /* Optional, once; `options` is borrowed for the call. CQL_EINVAL: a field is out of its bounds;
  * CQL_ETOOBIG, CQL_ENOMEM. */
 CQL_API int cql_request_options(cql_request_t *request, const cql_options_t *options);
+/* Sends it to that node of its session's alone, which is referenced, and to that shard (-1: any);
+ * without a connection to it it ends with CQL_ENOHOST. NULL: to any node, as by default.
+ * CQL_EINVAL: a node of another session, no shard of it, or the request was submitted. */
+CQL_API int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard);
+/* Where it would go, once its values are bound: the replicas of its key nearest first, at equal
+ * distance in the ring's order; then the other nodes, nearest first. Among equals the session
+ * prefers those that are up and less busy. Nodes that are ignored, or too far for its consistency,
+ * are not there. At most `max` of them, each with a reference that is yours to unref. How many
+ * there are. */
+CQL_API uint32_t cql_request_plan(cql_request_t *request, uint32_t max, cql_target_t *targets);
 /* Fills in "as the session says" everywhere. */
 CQL_API void cql_options_init(cql_options_t *options);
 /* Takes the request, always; what goes wrong from here on is its completion, never from inside

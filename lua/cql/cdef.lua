@@ -211,6 +211,11 @@ typedef struct cql_node_info_s {
   uint32_t in_flight;
   uint32_t shards;
 } cql_node_info_t;
+typedef struct cql_target_s {
+  cql_node_t *node;
+  int32_t shard;
+  int32_t replica;
+} cql_target_t;
 typedef struct cql_completion_s {
   uint32_t tag;
   int32_t kind;
@@ -305,6 +310,8 @@ typedef struct cql_metrics_s {
  int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size,
                              uint32_t count, uint32_t flags);
  int cql_request_options(cql_request_t *request, const cql_options_t *options);
+ int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard);
+ uint32_t cql_request_plan(cql_request_t *request, uint32_t max, cql_target_t *targets);
  void cql_options_init(cql_options_t *options);
  void cql_submit(cql_request_t *request, uint32_t tag);
  int cql_cancel(cql_session_t *session, uint32_t tag);

@@ -90,4 +90,26 @@ function node.all(session)
   return list
 end
 
+---@class cql.Place where a request can go
+---@field node cql.Node
+---@field shard integer? of a ScyllaDB node; nil: any
+---@field replica boolean it has the rows of the request's key
+
+--- The places where a request would go, in their order.
+---@return cql.Place[]
+function node.plan(request)
+  local count = C.cql_request_plan(request, 0, nil)
+  local out = ffi.new("cql_target_t[?]", count + 1)
+  C.cql_request_plan(request, count, out)
+  local list = {}
+  for i = 0, count - 1 do
+    local target = out[i]
+    list[#list + 1] = {
+      node = new(target.node), shard = target.shard >= 0 and target.shard or nil,
+      replica = target.replica ~= 0,
+    }
+  end
+  return list
+end
+
 return node

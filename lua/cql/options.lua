@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local C = require("cql.ffi").C
 local names = require "cql.names"
 local bit = require "bit"
+local node_of = require "cql.node"
 
 ---@class cql.Options all optional; what is not said is as the session says
 ---@field consistency string? "one", "local_quorum" ...
@@ -23,6 +24,8 @@ local bit = require "bit"
 ---@field plain boolean? results fit for JSON
 ---@field array boolean? rows as arrays with n, in the order of rows.columns
 ---@field view boolean? read the rows in place: see cql.View
+---@field node cql.Node? it goes to this node and to no other, or fails as NO_HOST if that is down
+---@field shard integer? of that node (ScyllaDB)
 ---@field prefetch boolean? rows:each() asks for the next page before it needs it
 
 local options_of = {}
@@ -159,8 +162,10 @@ local SWITCHES = {
 
 local BOOLEANS = { plain = true, array = true, view = true, prefetch = true } -- read elsewhere
 
+local TARGET = { node = true, shard = true } -- of the call alone
+
 local known = { int64 = true }
-for _, list in ipairs { BOOLEANS, CHECKS, SWITCHES } do
+for _, list in ipairs { BOOLEANS, CHECKS, SWITCHES, TARGET } do
   for name in pairs(list) do known[name] = true end
 end
 
@@ -204,12 +209,28 @@ local function set_all(options, anchors)
   end
 end
 
+-- Has the request go where the options say. nil, or a text for misuse.
+local function set_target(request, options)
+  local node, shard = options.node, options.shard
+  if node == nil then return shard ~= nil and "shard goes with a node" or nil end
+  if not node_of.is(node) then
+    return "node takes a node, as session:nodes() gives them, not a " .. type(node)
+  end
+  if shard ~= nil and (type(shard) ~= "number" or shard < 0 or shard % 1 ~= 0) then
+    return "shard takes a whole number from 0 on"
+  end
+  if C.cql_request_target(request, node.handle, shard or -1) == 0 then return nil end
+  return ("this session has no %s%s"):format(tostring(node), shard and ", shard " .. shard or "")
+end
+
 --- Options in the form that requests take, for one way of reading rows where they say none; nil
 --- and a text for misuse.
 ---@return table?, string?
 function options_of.ready(standard_mode, options)
   if type(options) ~= "table" then return nil, "options are a table, not a " .. type(options) end
-  if options.paging_state then return nil, "paging_state is an option of execute()" end
+  for _, name in ipairs { "paging_state", "node", "shard" } do
+    if options[name] ~= nil then return nil, name .. " is an option of execute()" end
+  end
   C.cql_options_init(struct)
   local anchors = {}
   local why, mode = set_all(options, anchors), nil
@@ -229,6 +250,7 @@ function options_of.apply(request, standard_mode, idempotent, of_statement, of_c
     if options then
       local why = set_all(options, anchors)
       if not why then mode, why = mode_with(mode, options) end
+      if not why and i == 2 then why = set_target(request, options) end
       if why then return nil, why end
     end
   end

@@ -169,17 +169,23 @@ local function encode(session, statement, values)
   return nil, error_of.driver("VALUE", flags)
 end
 
+-- Gives a failure or nil.
+local function fill_prepared(session, request, statement, values)
+  C.cql_request_execute(request, statement.handle)
+  local count, flags = encode(session, statement, values)
+  if not count then return flags end
+  local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
+  if status ~= 0 then return error_of.status(status) end
+end
+
 local function send_prepared(session, waiter, statement, values, options)
   if statement.session ~= session then
     return misuse "this statement was prepared by another session"
   end
   local request, failure = take(session, waiter)
   if not request then return failure end
-  C.cql_request_execute(request, statement.handle)
-  local count, flags = encode(session, statement, values)
-  if not count then return discard(session, request, flags) end
-  local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
-  if status ~= 0 then return discard(session, request, error_of.status(status)) end
+  failure = fill_prepared(session, request, statement, values)
+  if failure then return discard(session, request, failure) end
   if not options then return submit_ready(session, waiter, request, statement) end
   return submit(session, waiter, request, statement, options, statement.options)
 end
@@ -533,6 +539,55 @@ end
 function Session:nodes()
   if not self.handle then return refuse(closed(self)) end
   return node_of.all(self)
+end
+
+-- Fills a request as send() would, and nothing more: the request, or nil and a failure.
+local function filled(session, statement, values, options)
+  if type(statement) == "string" and values then
+    local failure
+    statement, failure = prepared(session, nil, statement, options)
+    if not statement then return nil, failure end
+  end
+  local is_text = type(statement) == "string"
+  if not is_text and not is_prepared(statement) then
+    return nil, misuse("plans are of text and of prepared statements, not of a " .. type(statement))
+  end
+  if not is_text and statement.session ~= session then
+    return nil, misuse "this statement was prepared by another session"
+  end
+  local request, failure = take(session, nil)
+  if not request then return nil, failure end
+  local mode, why, status
+  if is_text then
+    status = C.cql_request_query(request, statement, #statement)
+    failure = status ~= 0 and error_of.status(status) or nil
+  else
+    failure = fill_prepared(session, request, statement, values)
+  end
+  if failure then return nil, discard(session, request, failure) end
+  mode, why, status = options_of.apply(request, session.mode, nil,
+    not is_text and statement.options or nil, options)
+  if mode then return request end
+  return nil, discard(session, request, why and misuse(why) or error_of.status(status))
+end
+
+--- Where a statement with these values would go: first the replicas of its partition key, nearest
+--- first, then the other nodes. Among equals the session prefers who is up and less busy. Which
+--- nodes have a key is known of prepared statements, and of text with values. Each place can be
+--- given to execute() as the options `node` and `shard`.
+---@param statement string|cql.Statement
+---@param values table?
+---@param options cql.Options?
+---@return cql.Place[]?, cql.Error?
+function Session:plan(statement, values, options)
+  if not self.handle then return refuse(closed(self)) end
+  local wrong = wrong_kinds(values, options)
+  if wrong then return refuse(misuse(wrong)) end
+  local request, failure = filled(self, statement, values, options)
+  if not request then return refuse(failure) end
+  local places = node_of.plan(request)
+  discard(self, request)
+  return places
 end
 
 -- What the library does in turns to come: true, or nil and an error.

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "execute/route.h"
 #include "io/fork.h"
 #include "io/io.h"
 #include "io/poke.h"
@@ -174,6 +175,14 @@ int cql_request_take(cql_session_t *session, cql_request_t **out) {
 
 void cql_request_discard(cql_request_t *request) {
   if (request && request->state == CQL__REQUEST_TAKEN) cql__request_release(request);
+}
+
+int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard) {
+  return cql__route_target(request, node, shard);
+}
+
+uint32_t cql_request_plan(cql_request_t *request, uint32_t max, cql_target_t *targets) {
+  return cql__route_plan(request, max, targets);
 }
 
 void cql_submit(cql_request_t *request, uint32_t tag) {

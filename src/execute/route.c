@@ -160,3 +160,62 @@ int cql__route_leave(cql_request_t *request, const cql_node_t *node) {
   const cql__wish wish = wish_of(request);
   return cql__cluster_has_another(&request->engine->cluster, &wish);
 }
+
+/* ---- by hand ---- */
+
+int cql__route_target(cql_request_t *request, cql_node_t *node, int32_t shard) {
+  cql__route *route = &request->route;
+  cql_node_info_t info;
+  if (request->state != CQL__REQUEST_TAKEN) return CQL_EINVAL;
+  if (node && (node->cluster != &request->engine->cluster || cql__node_describe(node, &info) ||
+               shard < -1 || shard >= (int32_t)info.shards))
+    return CQL_EINVAL;
+  if (node) cql_node_ref(node);
+  cql_node_unref(route->node);
+  route->node = node;
+  route->shard = (int16_t)(node ? shard : -1);
+  return 0;
+}
+
+typedef struct places {
+  cql_target_t *targets;
+  uint32_t count, max;
+} places;
+
+static void add_place(places *found, cql_node_t *node, int is_replica) {
+  if (found->count < found->max)
+    found->targets[found->count] =
+        (cql_target_t){.node = cql_node_ref(node), .shard = -1, .replica = is_replica};
+  found->count++;
+}
+
+static int is_replica(const cql__routing *routing, const cql__plan *plan, const cql_node_t *node) {
+  for (uint32_t i = 0; plan && i < plan->remote_end; i++)
+    if (routing->nodes[plan->nodes[i]] == node) return 1;
+  return 0;
+}
+
+uint32_t cql__route_plan(cql_request_t *request, uint32_t max, cql_target_t *targets) {
+  cql__cluster *cluster = &request->engine->cluster;
+  places found = {targets, 0, max};
+  if (request->state != CQL__REQUEST_TAKEN) return 0;
+  if (request->route.node) {
+    add_place(&found, request->route.node, 0);
+    return found.count;
+  }
+  cql__route_seal(request);
+  const cql__wish wish = wish_of(request);
+  const cql__plan *plan =
+      wish.keyspace ? cql__routing_plan(&cluster->routing, wish.keyspace, &wish.token) : NULL;
+  for (uint32_t i = 0; plan && i < plan->remote_end; i++) {
+    cql_node_t *node = cluster->routing.nodes[plan->nodes[i]];
+    if (node->distance <= wish.farthest) add_place(&found, node, 1);
+  }
+  for (uint8_t distance = 0; distance <= wish.farthest; distance++)
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+      cql_node_t *node = cluster->nodes[i];
+      if (node->distance == distance && !is_replica(&cluster->routing, plan, node))
+        add_place(&found, node, 0);
+    }
+  return found.count;
+}

@@ -1,0 +1,122 @@
+-- Where requests go, by hand: plans, and requests that are for one node.
+local sim = require "cql.sim"
+
+local SHOP = "CREATE KEYSPACE shop WITH replication = "
+  .. "{'class': 'NetworkTopologyStrategy', 'dc1': 2, 'dc2': 1}"
+local BY_ID = "SELECT name FROM shop.items WHERE id = ?"
+
+describe("a session", function()
+  local world, session
+
+  local function connect(options)
+    local all = { discover = true, consistency = "one", local_datacenter = "dc1",
+      datacenter_failover = true }
+    for name, value in pairs(options or {}) do all[name] = value end
+    session = assert(world:connect(all))
+    world.cql.sleep(2000)
+  end
+
+  before_each(function()
+    world = sim.world { datacenters = { dc1 = { a = 2, b = 1 }, dc2 = { a = 2 } } }
+    world:given(SHOP, "CREATE TABLE shop.items (id int PRIMARY KEY, name text)")
+    local insert = "INSERT INTO shop.items (id, name) VALUES (%d, 'x')"
+    for id = 1, 50 do world:given(insert:format(id)) end
+    connect()
+  end)
+  after_each(function() session:close(0) end)
+
+  local function addresses(list) -- of the world's replicas
+    local found = {}
+    for i, replica in ipairs(list) do found[i] = replica.node:address() end
+    table.sort(found)
+    return found
+  end
+
+  it("shows where a statement would go: the replicas of its key, nearest first, then the others",
+    function()
+      for id = 1, 50 do
+        local plan = assert(session:plan(BY_ID, { id }))
+        assert.equal(5, #plan)
+        local replicas, shape = {}, {}
+        for i, place in ipairs(plan) do
+          shape[i] = (place.replica and "replica " or "other ") .. place.node.distance
+          if place.replica then replicas[#replicas + 1] = place.node.address end
+          assert.is_nil(place.shard)
+        end
+        assert.same({ "replica local", "replica local", "replica remote", "other local",
+          "other remote" }, shape)
+        table.sort(replicas)
+        local token = assert(session:execute("SELECT token(id) AS t FROM shop.items WHERE id = ?",
+          { id }))[1].t
+        assert.same(addresses(world:replicas("shop", token)), replicas)
+      end
+    end)
+
+  it("shows all nodes where there is no key, and only the near ones for what asks for those",
+    function()
+      local plan = assert(session:plan "SELECT * FROM shop.items")
+      assert.equal(5, #plan)
+      for _, place in ipairs(plan) do assert.is_false(place.replica) end
+      plan = assert(session:plan(BY_ID, { 1 }, { consistency = "local_one" }))
+      assert.equal(3, #plan)
+      assert.equal(0, session:metrics().taken)
+    end)
+
+  it("sends a request to the node that it is for, and to no other", function()
+    local nodes, asked = assert(session:nodes()), {}
+    local statement = assert(session:prepare(BY_ID))
+    for _, node in ipairs(nodes) do
+      for id = 1, 10 do
+        local rows = assert(session:execute(statement, { id }, { node = node }))
+        asked[rows.execution.node] = (asked[rows.execution.node] or 0) + 1
+      end
+      assert.equal(10, asked[node.address])
+      assert(session:submit("SELECT * FROM shop.items", nil, { node = node, shard = 0 })):wait()
+    end
+  end)
+
+  it("says so when that node is down, and asks no other", function()
+    local node = assert(session:nodes())[2]
+    world:node(2):kill()
+    world.cql.sleep(1000)
+    local before = #world:asked()
+    local rows, failure = session:execute(BY_ID, { 1 }, { node = node })
+    assert.is_nil(rows)
+    assert.equal("NO_HOST", failure.name)
+    assert.is_true(#world:asked() - before <= 1) -- its preparation
+    local plan = assert(session:plan(BY_ID, { 1 }, { node = node }))
+    assert.same({ 1, node.address }, { #plan, plan[1].node.address })
+  end)
+
+  it("refuses what makes no sense, where it was asked", function()
+    local first = assert(session:nodes())[1]
+    local other = assert(world:connect { discover = true })
+    local foreign = assert(other:nodes())[1]
+    for _, case in ipairs {
+      { { node = "127.0.0.1" }, "node takes a node, as session:nodes() gives them, not a string" },
+      { { shard = 1 }, "shard goes with a node" },
+      { { node = first, shard = -1 }, "shard takes a whole number from 0 on" },
+      { { node = first, shard = 1 }, "this session has no node 127.0.0.1:9042" },
+      { { node = foreign }, "this session has no node 127.0.0.1:9042" },
+    } do
+      for _, name in ipairs { "execute", "plan", "submit" } do
+        local ok, why = pcall(function()
+          local _, failure = session[name](session, BY_ID, { 1 }, case[1])
+          error(tostring(failure))
+        end)
+        assert.is_false(ok)
+        assert.matches("places_spec.lua:%d+", why)
+        assert.matches(case[2], why, 1, true)
+      end
+    end
+    for _, call in ipairs {
+      function() session:prepare(BY_ID, { node = first }) end,
+      function() session:batch("logged", { node = first }) end,
+    } do
+      assert.error_matches(call, "node is an option of execute")
+    end
+    assert.error_matches(function() session:plan(session:batch()) end, "plans are of text")
+    assert.equal(0, session:metrics().taken)
+    other:close(0)
+  end)
+end)
