@@ -36,6 +36,7 @@ static void configure(cql_config_t *config) {
   number(config, "reconnect_max_ms", RECONNECT_MAX_MS);
   number(config, "heartbeat_ms", HEARTBEAT_MS);
   number(config, "heartbeat_timeout_ms", HEARTBEAT_MS);
+  if (OF(s, discover)) option(config, "discover", "true");
   if (OF(s, frames)) number(config, "frame_size_max", FRAME_MAX);
   if (OF(s, slots)) number(config, "requests_max", OF(s, slots));
   if (!OF(s, auth)) return;

@@ -240,15 +240,16 @@ static void judge_memory(const guest *g) {
   CHECK(blocks <= slots, "at rest: %d blocks are out for %d slots", (int)blocks, (int)slots);
 }
 
-static void judge_connections(const guest *g, const cql_metrics_t *m) {
-  uint32_t at_least = 0, at_most = 0, each = (uint32_t)OF(&w.script, connections);
-  uint32_t most = (uint32_t)OF(&w.script, shards) > each ? (uint32_t)OF(&w.script, shards) : each;
+static void judge_connections(const cql_metrics_t *m) {
+  const script *s = &w.script;
+  uint32_t at_least = 0, at_most = 0, each = (uint32_t)OF(s, connections);
+  uint32_t most = (uint32_t)OF(s, shards) > each ? (uint32_t)OF(s, shards) : each;
   for (int i = 0; i < w.node_count; i++) {
     if (cql_sim_node_state(w.sim, i) != CQL_SIM_UP) continue;
-    if (i < w.contact_count) at_least += OF(&w.script, shards) ? 1 : each;
+    if (i >= w.contact_count && !OF(s, discover)) continue;
+    at_least += OF(s, shards) ? 1 : each;
     at_most += most;
   }
-  (void)g;
   CHECK(m->connections >= at_least && m->connections <= at_most,
         "at rest: %u connections, not %u to %u", m->connections, at_least, at_most);
 }
@@ -263,9 +264,9 @@ void judge_rest(int fresh) {
     cql_session_metrics(g->session, &m);
     CHECK(m.in_flight == 0 && m.queued == 0 && m.taken == 0,
           "at rest: %u in flight, %u queued, %u slots taken", m.in_flight, m.queued, m.taken);
-    judge_connections(g, &m);
+    judge_connections(&m);
     judge_memory(g);
-    connections += m.connections;
+    connections += m.connections + (OF(&w.script, discover) != 0); /* and one to be told over */
     orphans += m.orphans;
   }
   CHECK(orphans <= owed, "at rest: %u orphans, of which %d are owed", orphans, (int)owed);

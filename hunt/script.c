@@ -91,6 +91,7 @@ void script_draw(script *s, uint64_t seed) {
   OF(s, slow) = chance_below(&state, 5);
   OF(s, frames) = chance_below(&state, 8) == 0;
   OF(s, connections) = 1 + (chance_below(&state, 3) == 0) * chance_below(&state, 3);
+  OF(s, discover) = chance_below(&state, 2);
   reconcile(s);
   OF(s, requests) = OF(s, depth) * 20 + 500;
   s->drawn_faults = OF(s, faults);

@@ -71,6 +71,7 @@
   XX(version, 5)                                                                                   \
   XX(mixed, 0)                                                                                     \
   XX(shards, 0)                                                                                    \
+  XX(discover, 0)                                                                                  \
   XX(copies, 1)                                                                                    \
   XX(lz4, 0)                                                                                       \
   XX(auth, 0)                                                                                      \

@@ -209,6 +209,8 @@ static void work(void) {
     }
     if (OF(s, faults) & BIT(STEP_CANCEL) && world_chance(8) == 0)
       load_cancel((uint32_t)world_chance(w.slots_used + 1));
+    guest *g = &w.guests[turns % w.guest_count];
+    if (OF(s, faults) & BIT(STEP_USE) && guest_serves(g) && world_chance(64) == 0) guest_use(g);
     if (++turns % 64 == 0)
       for (int i = 0; i < w.guest_count; i++) load_prepare(&w.guests[i]);
     world_turn(at);
