@@ -112,6 +112,7 @@ static void on_event(guest *g, const cql_completion_t *c) {
       CHECK(g->closed_by, "CLOSED, and nobody closed it");
       g->closed = 1;
       break;
+    case CQL_EVENT_CONNECTION_CLOSED: g->lost++; break;
     default: break;
   }
 }
@@ -125,9 +126,6 @@ static void on_question(guest *g, const cql_completion_t *c) {
 
 void guest_poll(guest *g) {
   cql_completion_t out[64];
-  cql_metrics_t m;
-  cql_session_metrics(g->session, &m);
-  g->lost = m.connections_lost;
   int count;
   do {
     count = cql_poll(g->session, (uint32_t)(1 + world_chance(64)), out);
