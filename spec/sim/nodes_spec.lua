@@ -13,6 +13,11 @@ library.C = setmetatable({
     held = held + math.min(count, max)
     return count
   end,
+  cql_request_plan = function(request, max, out)
+    local count = real.cql_request_plan(request, max, out)
+    held = held + math.min(count, max)
+    return count
+  end,
   cql_node_unref = function(node)
     held = held - 1
     real.cql_node_unref(node)
@@ -95,6 +100,7 @@ describe("the nodes of a session", function()
     local subscription = assert(session:subscribe())
     settle(world)
     for _ = 1, 10 do assert(session:nodes()) end
+    assert.equal(3, #assert(session:plan "SELECT key FROM system.local"))
     assert(session:refresh_distances())
     settle(world)
     subscription:close()
