@@ -2,6 +2,7 @@
 -- coordinated each, and nodetool says who has its token.
 local cql = require "cql"
 local cassandra = require "spec.support.cassandra"
+local drivers = require "spec.support.drivers"
 local ring_of = require "spec.support.ring_of"
 local unit = require "spec.support.unit"
 
@@ -200,6 +201,35 @@ cassandra.describe("three nodes in two datacenters", {
     end)
   end
 
+  it("are planned as they are asked: replicas first, nearest first", function()
+    local distance = DISTANCES["by rack and datacenter"]
+    local session = connect { consistency = "one", distance = distance }
+    for keyspace in pairs(KEYSPACES) do
+      local shape = SHAPES[1]
+      local select = assert(session:prepare((shape.select:gsub("{ks}", keyspace))))
+      for _ = 1, 50 do
+        local values = shape.key()
+        assert(session:execute((shape.insert:gsub("{ks}", keyspace)), values,
+          { consistency = "all" }))
+        local token = assert(session:execute(select, values))[1].place
+        local replicas, seen, rank = {}, {}, 0
+        for _, address in ipairs(rings[keyspace]:replicas(token)) do replicas[address] = true end
+        for _, step in ipairs(assert(session:plan(select, values))) do
+          local address = host(step.node.address)
+          local own = RANK[distance(places[address])]
+          assert.is_nil(seen[address])
+          seen[address] = true
+          assert.equal(replicas[address] or false, step.replica)
+          assert.equal(distance(places[address]), step.node.distance)
+          local order = own + (step.replica and 0 or 10)
+          assert.is_true(order >= rank)
+          rank = order
+        end
+        for address in pairs(places) do assert.is_true(seen[address]) end
+      end
+    end
+  end)
+
   it("coordinate serial reads always at the first replica of the ring", function()
     local session = connect {
       consistency = "serial", distance = DISTANCES["that are all the same"],
@@ -216,6 +246,71 @@ cassandra.describe("three nodes in two datacenters", {
         assert.equal(first, host(rows.execution.node))
       end
     end
+  end)
+
+  it("go where they are told to go", function()
+    local session = connect { consistency = "one" }
+    for _, node in ipairs(assert(session:nodes())) do
+      for _ = 1, 5 do
+        local rows = assert(session:execute("SELECT rpc_address FROM system.local", nil,
+          { node = node }))
+        assert.equal(host(node.address), rows[1].rpc_address)
+        assert.equal(node.address, rows.execution.node)
+      end
+    end
+  end)
+
+  it("have the replicas that the Python driver computes, for 100,000 keys", function()
+    local python = drivers.python "cassandra-driver"
+    if not python then return pending "its package can't be installed here" end
+    local session = connect { consistency = "one" }
+    local input, output = os.tmpname(), os.tmpname()
+    local keys, file = {}, assert(io.open(input, "w"))
+    for i = 1, 100000 do
+      local a, b, kind = int(), text(), ({ "simple", "words", "named" })[i % 3 + 1]
+      local part, other = unit.u32(a), b
+      if kind == "simple" then
+        keys[i] = { kind, { a } }
+        file:write(unit.hex(part), "\n")
+      elseif kind == "words" then
+        keys[i] = { kind, { b } }
+        file:write(unit.hex(other), "\n")
+      else -- [short length][bytes][0] for each part
+        keys[i] = { kind, { a = a, b = b } }
+        file:write(unit.hex(unit.str(part) .. "\0" .. unit.str(other) .. "\0"), "\n")
+      end
+    end
+    file:close()
+    local names = {}
+    for keyspace in pairs(KEYSPACES) do names[#names + 1] = keyspace end
+    local command = ("timeout 300 %s spec/support/driver_replicas.py %s %s %s >%s 2>&1"):format(
+      python, server:nodes()[1].address, input, table.concat(names, " "), output)
+    assert.equal(0, os.execute(command))
+    local compared, statements = 0, {}
+    for keyspace in pairs(KEYSPACES) do
+      for table, where in pairs {
+        simple = "id = ?", words = "word = ?", named = "b = :b AND a = :a",
+      } do
+        statements[keyspace .. table] = assert(session:prepare(("SELECT v FROM %s.%s WHERE %s")
+          :format(keyspace, table, where)))
+      end
+    end
+    for line in io.lines(output) do
+      local keyspace, number, theirs = line:match "^(%S+) (%d+) (%S+)$"
+      assert(keyspace, line)
+      local ours = {}
+      local key = keys[tonumber(number)]
+      for _, step in ipairs(assert(session:plan(statements[keyspace .. key[1]], key[2]))) do
+        if step.replica then ours[#ours + 1] = host(step.node.address) end
+      end
+      table.sort(ours)
+      local joined = table.concat(ours, ",")
+      if joined ~= theirs then assert.equal(theirs, joined, line) end
+      compared = compared + 1
+    end
+    assert.equal(#names * #keys, compared)
+    os.remove(input)
+    os.remove(output)
   end)
 
   it("stay in the datacenter that is told to be the local one", function()
