@@ -156,6 +156,8 @@ local function handle_event(session, c)
   local event = event_of.of(c)
   if own then own(session, event) end
   if handler then host.handle(handler, event) end
+  if subscriptions.n == 0 then return end
+  session:count_dropped()
   subscription_of.each(subscriptions, "put", event)
 end
 

@@ -34,6 +34,7 @@ Session.__index = Session
 
 local buffer = buffer_of.new() -- values on their way into a request
 local request_out = ffi.new "cql_request_t *[1]"
+local metrics_out = ffi.new "cql_metrics_t"
 
 -- ---- failing ----
 
@@ -538,6 +539,8 @@ end
 ---@return cql.Node[]?, cql.Error?
 function Session:nodes()
   if not self.handle then return refuse(closed(self)) end
+  local status = C.cql_session_metrics(self.handle, metrics_out)
+  if status < 0 then return nil, error_of.status(status) end -- in a forked child
   return node_of.all(self)
 end
 
@@ -621,12 +624,12 @@ function Session:refresh_distances() return begin(self, C.cql_session_refresh_di
 ---@return cql.Subscription?, cql.Error?
 function Session:subscribe(filter, options)
   if not self.handle then return refuse(closed(self)) end
+  self:count_dropped() -- before it: nothing to it
   return (subscription_of.new(self, filter, options, 2))
 end
 
 -- ---- state ----
 
-local metrics_out = ffi.new "cql_metrics_t"
 local METRICS = {
   "requests", "completed", "timeouts", "retries", "bytes_sent", "bytes_received", "writes",
   "reads", "connections_opened", "connections_failed", "connections_lost", "unknown_streams",
@@ -701,6 +704,16 @@ function Session:end_subscriptions(failure)
   subscription_of.each(list, "finish", failure)
 end
 
+-- The library keeps so many events between two turns and no more: then it drops the oldest, and
+-- subscribers may have lost some.
+function Session:count_dropped()
+  C.cql_session_metrics(self.handle, metrics_out)
+  local before, dropped = self.events_dropped, tonumber(metrics_out.events_dropped)
+  if dropped == before then return end
+  self.events_dropped = dropped
+  subscription_of.each(self.subscriptions, "miss", dropped - before)
+end
+
 -- Does somebody wait for an event?
 function Session:is_heard() return subscription_of.each(self.subscriptions, "is_heard") or false end
 
@@ -773,7 +786,7 @@ function session_of.open(options, level, on_end)
     rooms = 0, gates = {}, shapes = {}, void_cache = {}, version = 5,
     mode = options_of.mode(options), handlers = options.on or {},
     log_function = options.log, asked = config.asked(options),
-    subscriptions = subscription_of.list(),
+    subscriptions = subscription_of.list(), events_dropped = 0,
     on_end = on_end or nothing,
   }, Session)
   forget_statements(session)

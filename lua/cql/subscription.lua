@@ -75,7 +75,7 @@ function subscription.new(session, filter, options, level)
   local wanted, test = filter_of(filter, level + 1)
   local self = setmetatable({
     session = session, wanted = wanted, test = test, size = size_of(options, level + 1),
-    events = queue_of.new(), lost = 0, waiting = {}, ended = false,
+    events = queue_of.new(), lost = 0, missed = 0, waiting = {}, ended = false,
   }, Subscription)
   local list = session.subscriptions
   sweep(list)
@@ -101,6 +101,15 @@ local function wake_one(self)
   end
 end
 
+-- Others hear of the same event, and have not lost what this one has.
+local function with_lost(event, lost)
+  if lost == 0 then return event end
+  local copy = {}
+  for name, value in pairs(event) do copy[name] = value end
+  copy.lost = (event.lost or 0) + lost
+  return copy
+end
+
 -- A filter that fails lets everything through.
 local function passes(self, event)
   if self.wanted then return self.wanted[event.name] end
@@ -114,13 +123,14 @@ end
 function Subscription:put(event)
   if not passes(self, event) then return end
   local events = self.events
-  events:push(event)
-  if events.count > self.size then
-    events:pop()
-    self.lost = self.lost + 1
-  end
+  events:push(with_lost(event, self.missed))
+  self.missed = 0
+  if events.count > self.size then self.lost = self.lost + 1 + (events:pop().lost or 0) end
   wake_one(self)
 end
+
+-- So many events never came, whichever they were: this is told with the next one that does.
+function Subscription:miss(count) self.missed = self.missed + count end
 
 function Subscription:is_heard() return self.waiting[1] ~= nil end
 
@@ -137,14 +147,12 @@ end
 
 -- ---- for its reader ----
 
--- Others hear of the same event, and have not lost what this one has.
 local function take(self)
   local event = self.events:pop()
-  if not event or self.lost == 0 then return event end
-  local copy = { lost = self.lost }
-  for name, value in pairs(event) do copy[name] = value end
+  if not event then return nil end
+  event = with_lost(event, self.lost)
   self.lost = 0
-  return copy
+  return event
 end
 
 local function leave(self, gate)
@@ -168,8 +176,9 @@ end
 
 --- The next event, once it comes: nil and an error TIMEOUT if none does in `timeout_ms` (nil: it
 --- waits for ever), CLOSED when the subscription or its session has been closed and all has been
---- read. Where events were lost for want of room, `event.lost` says how many. Events are shared
---- by all who hear of them: don't change them.
+--- read. Where events were lost for want of room, `event.lost` says how many; among them may be
+--- some that the filter would not have let through. Events are shared by all who hear of them:
+--- don't change them.
 ---@param timeout_ms number?
 ---@return cql.Event?, cql.Error?
 function Subscription:next(timeout_ms)
@@ -191,7 +200,7 @@ end
 --- Ends it: nothing more comes, and whoever waits for an event gets the error CLOSED.
 function Subscription:close()
   sweep(self.session.subscriptions, self)
-  self.events, self.lost = queue_of.new(), 0
+  self.events, self.lost, self.missed = queue_of.new(), 0, 0
   self:finish(error_of.driver("CLOSED", "the subscription was closed"))
 end
 
