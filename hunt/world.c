@@ -223,7 +223,8 @@ static void end_by(const char *what, int64_t ms) {
   CHECK(w.open == 0, "%s: %d requests never end", what, (int)w.open);
 }
 
-/* All is well: whoever asks is answered, on each connection, and counters stand where they should. */
+/* All is well: whoever asks is answered, on each connection, and counters stand where they should.
+ */
 static void ask_again(void) {
   for (int i = 0; i < w.guest_count; i++)
     for (int key = 0; key < 2 * w.node_count * OF(&w.script, connections); key++) {

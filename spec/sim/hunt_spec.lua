@@ -41,6 +41,18 @@ describe("the hunt", function()
     end
   end)
 
+  it("has requests end in every way", function()
+    local ends = {}
+    for seed = 1, 30 do
+      local text = run(("--seed %d --requests 1500"):format(seed))
+      for name in text:match "ends:([^\n]*)":gmatch " (%u+) %d+" do ends[name] = true end
+    end
+    for _, name in ipairs { "OK", "ECLOSED", "ETIMEOUT", "ECONNECTION", "ENOHOST", "ESERVER",
+      "EMALFORMED", "ETOOBIG", "ECANCELLED" } do
+      assert.is_true(ends[name], name)
+    end
+  end)
+
   it("gives the same trace twice, in two processes", function()
     for seed = 3, 18 do
       local arguments = ("--seed %d --requests 600 --trace 1"):format(seed)
