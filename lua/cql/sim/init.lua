@@ -329,11 +329,16 @@ end
 
 local FOREVER = ffi.new("int64_t", 0x7fffffffffffffffLL)
 
+-- So often in a row the world may be left with no time passed. Then it is probably kept from going
+-- on by a session whose turn it is and that nobody has any more: the collector is yet to free it,
+-- and where nothing is allocated meanwhile it would never come.
+local STILL_MAX = 1000
+
 -- The library as the driver's modules see it in this world, and what frees the world: not before
 -- its last session is freed, whichever the collector finds first.
 -- `serving`: something in it says that the clock is the machine's.
 local function driver_library(handle, serving)
-  local own, live, ended = {}, 0, false
+  local own, live, ended, still = {}, 0, false, 0
   local function free()
     ended = true
     if live == 0 then C.cql_sim_free(handle) end
@@ -345,9 +350,15 @@ local function driver_library(handle, serving)
       return
     end
     if wait_ms == 0 then return end
-    local until_us = wait_ms < 0 and FOREVER or C.cql_sim_now(handle) + wait_ms * 1000
+    local before = C.cql_sim_now(handle)
+    local until_us = wait_ms < 0 and FOREVER or before + wait_ms * 1000
     if C.cql_sim_run(handle, until_us) == C.CQL_SIM_IDLE and wait_ms < 0 then
       error("everyone waits and nothing can wake them: the world stands still", 0)
+    end
+    still = C.cql_sim_now(handle) == before and still + 1 or 0
+    if still == STILL_MAX then
+      still = 0
+      collectgarbage()
     end
   end
   function own.cql_session_new(config, out)
