@@ -294,6 +294,7 @@ describe("a session", function()
 
   it("of a parent process costs the child nothing, and says whose it is", function()
     local session = connect()
+    local events = assert(session:subscribe())
     local status = socket.in_child(function()
       local turns, abandon = 0, session.abandon
       session.abandon = function(...)
@@ -303,6 +304,10 @@ describe("a session", function()
       cql.sleep(20)
       assert(turns <= 1, turns)
       assert(select(2, session:execute "INSERT").name == "FORKED")
+      assert(select(2, events:next(1000)).name == "FORKED")
+      for _, name in ipairs { "nodes", "refresh", "refresh_distances", "plan" } do
+        assert(select(2, session[name](session, "INSERT")).name == "FORKED", name)
+      end
       assert(select(2, session:close()).name == "FORKED")
       local own = connect()
       assert(own:execute "INSERT")

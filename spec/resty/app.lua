@@ -212,6 +212,9 @@ function app.phase(id)
   local s, name = session(), ngx.get_phase()
   local future = s:submit("SELECT name FROM items WHERE id = ?", { id })
   cql.sleep(1)
+  local events = assert(s:subscribe "failed")
+  assert(select(2, events:next(1)).name == "TIMEOUT")
+  events:close()
   app.phases[name] = item(id) .. "," .. assert(future:wait())[1].name
   return app.phases[name]
 end
