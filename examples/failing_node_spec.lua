@@ -24,6 +24,7 @@ describe("the shop", function()
       "INSERT INTO shop.items (id, name) VALUES (1, 'cup')")
     session = assert(world:connect {
       contact_points = { world:node(1):address(), world:node(2):address() }, keyspace = "shop",
+      reconnect_max_ms = 200,
     })
   end)
 

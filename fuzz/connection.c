@@ -274,6 +274,7 @@ static int begin(world *w) {
       {"frame_size_max", more & 1 ? "4096" : "16777216"},
       {"username", more & 2 ? "" : "user"},
       {"password", "secret"},
+      {"discover", "false"},
       {"request_timeout_ms", "1000"},
       {"heartbeat_ms", more & 4 ? "300" : "30000"},
   };

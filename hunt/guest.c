@@ -28,6 +28,7 @@ static void configure(cql_config_t *config) {
              i + 1);
   option(config, "contact_points", points);
   option(config, "keyspace", "ks");
+  option(config, "discover", "false");
   option(config, "compression", OF(s, lz4) ? "lz4" : "none");
   option(config, "consistency", OF(s, copies) == 3 ? "quorum" : "one");
   number(config, "streams_max", guest_streams());

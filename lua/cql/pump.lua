@@ -142,6 +142,7 @@ local OWN = {
     session:on_failed(failure)
   end,
   connection_failed = function(session, event) session.last_failure = event end,
+  control_failed = function(session, event) session.last_failure = event end,
   connection_opened = function(session) session:on_opened() end,
   warning = function(session, event)
     session:log("warning", (event.address and event.address .. ": " or "") .. event.message)

@@ -18,6 +18,7 @@ describe("sessions in Lua (seed " .. SEED .. ")", function()
     sessions = {}
     for i, more in ipairs { {}, { requests_max = 3 }, { array = true, requests_max = 20 } } do
       more.contact_points, more.port, more.protocol_version = "127.0.0.1", server.port, 4
+      more.discover = false
       more.reconnect_min_ms, more.log = 1, function() end
       sessions[i] = assert(cql.connect(more))
     end

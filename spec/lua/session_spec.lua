@@ -16,7 +16,7 @@ describe("a session", function()
 
   local function connect(options)
     local all = { contact_points = "127.0.0.1", port = server.port, protocol_version = 4,
-      log = function() end }
+      discover = false, log = function() end }
     for name, value in pairs(options or {}) do all[name] = value end
     local session = assert(cql.connect(all))
     sessions[#sessions + 1] = session

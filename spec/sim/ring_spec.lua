@@ -97,7 +97,7 @@ describe("tokens of a script", function()
     } do
       assert.equal(case[2], owner(world, case[1]), tostring(case[1]))
     end
-    local session = assert(world:connect())
+    local session = assert(world:connect { discover = false })
     local function tokens(text)
       local out = {}
       for _, row in ipairs(assert(session:execute(text))) do
@@ -117,7 +117,7 @@ describe("tokens of a script", function()
   it("are the same in system.local and system.peers of every node", function()
     local world = world_with {}
     for _, node in ipairs(world.nodes) do
-      local session = assert(world:connect { contact_points = node:address() })
+      local session = assert(world:connect { contact_points = node:address(), discover = false })
       local count = 0
       local own = assert(session:execute "SELECT tokens FROM system.local")
       local others = assert(session:execute "SELECT tokens, host_id FROM system.peers")

@@ -156,7 +156,7 @@ describe("a node", function()
     local world = sim.world { seed = 4 }
     local closed
     local session = assert(world:connect {
-      heartbeat_ms = 1000, heartbeat_timeout_ms = 500,
+      heartbeat_ms = 1000, heartbeat_timeout_ms = 500, discover = false,
       on = { connection_closed = function(event) closed = event.message end },
     })
     world:run(function()
@@ -343,7 +343,7 @@ describe("the network of a script", function()
     local world = sim.world { seed = 2 }
     local lost = {}
     local session = assert(world:connect {
-      heartbeat_ms = 1000, heartbeat_timeout_ms = 500,
+      heartbeat_ms = 1000, heartbeat_timeout_ms = 500, discover = false,
       on = { connection_closed = function(event) lost[#lost + 1] = event.message end },
     })
     world:run(function()
@@ -427,7 +427,9 @@ describe("a node of a script", function()
     local world = sim.world { seed = 2, nodes = 2, agreement = "5s" }
     local sessions = {}
     for i = 1, 2 do
-      sessions[i] = assert(world:connect { contact_points = world:node(i):address() })
+      sessions[i] = assert(world:connect {
+        contact_points = world:node(i):address(), discover = false,
+      })
     end
     local function version(session, from)
       local rows = assert(session:execute("SELECT schema_version FROM system." .. from))
@@ -483,7 +485,9 @@ describe("a node of a script", function()
     world:add { address = "127.0.0.1" }
     world:set("port", 9043):add { address = "127.0.0.1" }
     for i = 1, 2 do
-      local session = assert(world:connect { contact_points = world:node(i):address() })
+      local session = assert(world:connect {
+        contact_points = world:node(i):address(), discover = false,
+      })
       local rows = assert(session:execute "SELECT host_id, rpc_port FROM system.local")
       assert.equal(world:node(i):host_id(), tostring(rows[1].host_id))
       assert.equal(9041 + i, rows[1].rpc_port)

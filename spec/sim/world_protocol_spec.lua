@@ -140,7 +140,8 @@ describe("a node", function()
   end)
 
   it("judges who is no replica, and where a shard isn't the owner's", function()
-    within({ nodes = 4, product = "scylla", shards = 4 }, nil, function(world, session)
+    within({ nodes = 4, product = "scylla", shards = 4 }, { discover = false },
+      function(world, session)
       for i = 1, 40 do assert(session:execute("INSERT INTO ks.t (id) VALUES (?)", { i })) end
       local wrong, right = 0, 0
       for _, entry in ipairs(world:asked { opcode = "EXECUTE" }) do

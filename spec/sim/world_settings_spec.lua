@@ -44,7 +44,7 @@ describe("the setting", function()
 
   it("connect: opening takes that long", function()
     local world = sim.world { connect = "700ms", latency = "1ms" }
-    assert(world:connect())
+    assert(world:connect { discover = false })
     assert.is_true(world:now() >= 700)
     assert.is_true(world:now() < 1000)
   end)
@@ -84,7 +84,7 @@ describe("the setting", function()
 
   it("write_timeout: a coordinator waits so long for replicas that don't answer", function()
     local world = world_of { nodes = 3, write_timeout = "3s", detection = "1h" }
-    local session = assert(world:connect())
+    local session = assert(world:connect { discover = false })
     world:node(2):kill()
     world:node(3):kill()
     local started = world:now()

@@ -125,6 +125,7 @@ function loopback.new(options, side)
   options.contact_points = options.contact_points or (side.v6 and "::1" or "127.0.0.1")
   options.port = options.port or world.port
   options.protocol_version = options.protocol_version or 4
+  if options.discover == nil then options.discover = false end -- it knows of no tables
   local result, why = world:connect(options)
   if result == 0 then return world end
   world:free()

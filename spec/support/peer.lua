@@ -59,6 +59,7 @@ function peer.new(options, seed, before)
     { "PROTOCOL_VERSIONS", "3/v3", "4/v4", "5/v5" } }
   self.sim = C.cql__sim_new(seed or 1, 1000)
   local config = C.cql_config_new()
+  C.cql_config_set(config, "discover", "false") -- the spec is a node, and knows of no tables
   for name, value in pairs(options or {}) do
     local result = C.cql_config_set(config, name, tostring(value))
     assert(result == 0, ffi.string(C.cql_config_error(config)))

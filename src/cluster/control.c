@@ -308,7 +308,8 @@ static void on_event(void *owner, cql__connection *connection, const cql__respon
 
 static void on_serving(void *owner, cql__connection *connection) {
   cql__control *control = owner;
-  (void)connection;
+  const cql_node_t *node = cql__cluster_at(control->cluster, &connection->address);
+  if (node) cql__node_each(node, hurry, NULL); /* it is up */
   control->rounds = control->position = 0;
   control->is_told = 1;
   tell(control, CQL_EVENT_CONTROL_OPENED, 0, "");
