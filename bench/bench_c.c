@@ -67,6 +67,7 @@ static void open_session(void) {
   cql_config_t *config = cql_config_new();
   if (!config) fail("configuration", CQL_ENOMEM);
   configure(config, "contact_points", "127.0.0.1");
+  configure(config, "discover", "false"); /* it is no whole server */
   configure_number(config, "port", options.port);
   configure_number(config, "protocol_version", options.protocol);
   configure_number(config, "connections_per_node", options.connections);

@@ -206,6 +206,7 @@ local function main()
   local session = assert(cql.connect {
     contact_points = { "127.0.0.1" }, port = options.port, protocol_version = options.protocol,
     connections_per_node = options.conns, request_timeout_ms = 60000, connect_retry = false,
+    discover = false,
   })
   local usual = options.protocol >= 5 and not options.view
   local statement = assert(session:prepare(STATEMENTS[options.work], not usual and {

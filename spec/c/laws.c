@@ -100,10 +100,14 @@ static cql_session_t *session;
 static cql_prepared_t *statement;
 static int is_ready;
 
+static void set_text(cql_config_t *config, const char *name, const char *text) {
+  if (cql_config_set(config, name, text)) fail(cql_config_error(config));
+}
+
 static void set(cql_config_t *config, const char *name, long value) {
   char text[32];
   snprintf(text, sizeof text, "%ld", value);
-  if (cql_config_set(config, name, text)) fail(cql_config_error(config));
+  set_text(config, name, text);
 }
 
 static cql_request_t *take(void) {
@@ -152,6 +156,7 @@ static long turn(int is_select) {
 
 static void open_session(int port, int version, long connections) {
   cql_config_t *config = cql_config_new();
+  set_text(config, "discover", "false");
   set(config, "port", port);
   set(config, "protocol_version", version);
   set(config, "connections_per_node", connections);

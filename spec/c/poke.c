@@ -31,6 +31,7 @@ static void listen_somewhere(void) {
 static cql_session_t *new_session(void) {
   cql_config_t *config = cql_config_new();
   cql_session_t *session;
+  cql_config_set(config, "discover", "false");
   cql_config_set(config, "port", port);
   cql_config_set(config, "connect_timeout_ms", "3600000");
   assert(cql_session_new(config, &session) == 0);
@@ -127,6 +128,7 @@ static void it_wakes_in_time(void) {
   char path[128];
   cql_config_t *config = cql_config_new();
   cql_session_t *session;
+  cql_config_set(config, "discover", "false");
   cql_config_set(config, "port", port);
   cql_config_set(config, "connect_timeout_ms", "300");
   assert(cql_session_new(config, &session) == 0);

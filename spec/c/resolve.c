@@ -61,6 +61,7 @@ static cql_session_t *session_of(const char *contacts, const char *timeout_ms, c
   cql_config_t *config = cql_config_new();
   cql_session_t *session;
   assert(cql_config_set(config, "contact_points", contacts) == 0);
+  assert(cql_config_set(config, "discover", "false") == 0);
   assert(cql_config_set(config, "port", "1") == 0);
   assert(cql_config_set(config, "resolve_timeout_ms", timeout_ms) == 0);
   assert(cql_config_set(config, "connect_retry", retry) == 0);

@@ -84,6 +84,7 @@ static void serve(cql__sim *sim, cql_session_t *session) {
 
 static void live(int to_the_end) {
   cql_config_t *config = cql_config_new();
+  cql_config_set(config, "discover", "false");
   cql_config_set(config, "protocol_version", "4");
   cql_config_set(config, "username", "user");
   cql_config_set(config, "password", secret);

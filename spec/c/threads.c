@@ -37,6 +37,7 @@ static cql_session_t *new_session(const char *contact) {
   cql_config_t *config = cql_config_new();
   cql_session_t *session;
   assert(cql_config_set(config, "contact_points", contact) == 0);
+  assert(cql_config_set(config, "discover", "false") == 0);
   assert(cql_config_set(config, "port", port) == 0);
   assert(cql_session_new(config, &session) == 0);
   cql_config_free(config);
