@@ -125,10 +125,11 @@ local function poll()
   repeat
     local count = C.cql__session_poll(p.session, 256, out)
     for i = 0, count - 1 do
-      assert(out[i].kind == C.CQL_DONE)
+      local done = out[i].kind == C.CQL_DONE
+      assert(done or out[i].code == C.CQL_EVENT_REPREPARED)
       if out[i].result ~= nil then C.cql_result_free(out[i].result) end
+      total = total + (done and 1 or 0)
     end
-    total = total + count
   until count == 0
   return total
 end
