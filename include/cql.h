@@ -341,6 +341,7 @@ typedef struct cql_completion_s {
                                NULL: it was not sent */
   uint32_t attempts;        /* how often it was sent */
   int32_t consistency;      /* that it asked for */
+  int32_t shard;            /* of a ScyllaDB node, that it was sent to last; -1: none */
 } cql_completion_t;
 
 /* How one request differs from its session's settings. Zero it with cql_options_init(). */
@@ -526,6 +527,14 @@ CQL_API int cql_request_options(cql_request_t *request, const cql_options_t *opt
  * without a connection to it it ends with CQL_ENOHOST. NULL: to any node, as by default.
  * CQL_EINVAL: a node of another session, no shard of it, or the request was submitted. */
 CQL_API int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard);
+/* The partition key that it is about, part by part and encoded as values are, where no prepared
+ * statement tells: it goes to a replica in the keyspace of its options, else of the session. Once,
+ * before it is submitted; borrowed for the call. CQL_EVALUE: this can't be a key. CQL_EINVAL,
+ * CQL_ENOMEM. */
+CQL_API int cql_request_routing_key(cql_request_t *request, const cql_slice_t *parts,
+                                    uint32_t count);
+/* The same by a token of Murmur3Partitioner. */
+CQL_API int cql_request_token(cql_request_t *request, int64_t token);
 /* Where it would go, once its values are bound: the replicas of its key nearest first, at equal
  * distance in the ring's order; then the other nodes, nearest first. Among equals the session
  * prefers those that are up and less busy. Nodes that are ignored, or too far for its consistency,

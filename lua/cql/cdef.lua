@@ -226,6 +226,7 @@ typedef struct cql_completion_s {
   const char *address;
   uint32_t attempts;
   int32_t consistency;
+  int32_t shard;
 } cql_completion_t;
 typedef struct cql_options_s {
   int32_t consistency;
@@ -311,6 +312,9 @@ typedef struct cql_metrics_s {
                              uint32_t count, uint32_t flags);
  int cql_request_options(cql_request_t *request, const cql_options_t *options);
  int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard);
+ int cql_request_routing_key(cql_request_t *request, const cql_slice_t *parts,
+                                    uint32_t count);
+ int cql_request_token(cql_request_t *request, int64_t token);
  uint32_t cql_request_plan(cql_request_t *request, uint32_t max, cql_target_t *targets);
  void cql_options_init(cql_options_t *options);
  void cql_submit(cql_request_t *request, uint32_t tag);

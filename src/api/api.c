@@ -177,6 +177,14 @@ void cql_request_discard(cql_request_t *request) {
   if (request && request->state == CQL__REQUEST_TAKEN) cql__request_release(request);
 }
 
+int cql_request_routing_key(cql_request_t *request, const cql_slice_t *parts, uint32_t count) {
+  return cql__route_by_key(request, parts, count);
+}
+
+int cql_request_token(cql_request_t *request, int64_t token) {
+  return cql__route_by_token(request, token);
+}
+
 int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard) {
   return cql__route_target(request, node, shard);
 }

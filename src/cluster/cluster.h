@@ -55,6 +55,7 @@ typedef struct cql__wish {
   cql__token token;
   const uint16_t *tried; /* the ids of nodes that failed it */
   uint32_t tried_count;
+  int32_t shard;    /* of the node; -1: that of the token, where it is known */
   uint8_t in_order; /* the first replica that serves, always: conditional statements meet there */
   uint8_t farthest; /* no node beyond this distance */
 } cql__wish;

@@ -158,6 +158,8 @@ static int send_on(cql_request_t *request, cql__connection *connection) {
   request->stream = (uint16_t)stream;
   request->connection = connection;
   request->address = ((const cql__channel *)connection->owner)->node->text;
+  if (connection->features.shard_count > 1)
+    request->sent_shard = (int32_t)connection->features.shard;
   request->attempts++;
   request->engine->metrics.in_flight++;
   return 0;

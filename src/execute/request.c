@@ -60,6 +60,8 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   request->prefix_size = request->body_size = request->batch_prepared = 0;
   request->paging_length = request->keyspace_length = request->payload_length = CQL_NULL;
   request->route.keyspace = NULL;
+  request->route.has_token = 0;
+  request->sent_shard = -1;
   request->route.retried = request->route.tried_count = 0;
   return request;
 }

@@ -37,6 +37,7 @@ typedef struct cql__route {
   cql__block *rest;              /* cql__token_rest, of those that have more to them; else NULL */
   cql_node_t *node;              /* referenced; to this one and no other. NULL: to any */
   int16_t shard;                 /* of that node; -1: any */
+  uint8_t has_token;             /* it was told: its keyspace is found when all is known */
   uint8_t retried;               /* which causes had their one retry: see retry.h */
   uint8_t tried_count;
   uint16_t tried[CQL__ATTEMPTS_MAX]; /* the ids of nodes that failed it */
@@ -59,6 +60,7 @@ struct cql_request_s {
   cql_result_t *result;
   int32_t status, server_code;
   const char *address; /* of the node that it was sent to last; NULL: not yet */
+  int32_t sent_shard;  /* of the connection; -1: none */
   uint8_t state;
   uint8_t opcode; /* QUERY, PREPARE, EXECUTE, BATCH; 0: not said yet */
   uint8_t attempts;

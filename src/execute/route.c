@@ -21,13 +21,15 @@ static int set_rest(cql_request_t *request, const cql__token *token) {
   return 0;
 }
 
-static void set_token(cql_request_t *request, const cql__keyspace *keyspace, const uint8_t *key,
-                      size_t size) {
+/* CQL_ENOMEM: it goes anywhere. */
+static int set_token(cql_request_t *request, const cql__keyspace *keyspace, const uint8_t *key,
+                     size_t size) {
   cql__partitioner partitioner = request->engine->cluster.routing.ring->partitioner;
   cql__token token = cql__token_make(partitioner, key, size);
-  if ((token.low || token.size) && set_rest(request, &token)) return; /* it goes anywhere */
+  if ((token.low || token.size) && set_rest(request, &token)) return CQL_ENOMEM;
   request->route.high = token.high;
   request->route.keyspace = keyspace;
+  return 0;
 }
 
 static cql__token token_of(const cql__route *route) {
@@ -40,24 +42,22 @@ static cql__token token_of(const cql__route *route) {
   return token;
 }
 
-static void set_key(cql_request_t *request, const cql__keyspace *keyspace, const cql_slice_t *parts,
-                    uint32_t count) {
+static int set_key(cql_request_t *request, const cql__keyspace *keyspace, const cql_slice_t *parts,
+                   uint32_t count) {
   int64_t size = cql__key_size(parts, count);
-  if (size < 0) return;
-  if (count == 1) {
-    set_token(request, keyspace, parts[0].data, (size_t)parts[0].length);
-    return;
-  }
+  if (size < 0) return (int)size;
+  if (count == 1) return set_token(request, keyspace, parts[0].data, (size_t)parts[0].length);
   uint8_t room[KEY_BYTES], *key = room;
   cql__block *block = NULL;
   if (size > KEY_BYTES) {
     block = cql__block_take(request->engine->pool, (size_t)size);
-    if (!block) return;
+    if (!block) return CQL_ENOMEM;
     key = block->data;
   }
   cql__key_join(parts, count, key);
-  set_token(request, keyspace, key, (size_t)size);
+  int error = set_token(request, keyspace, key, (size_t)size);
   cql__block_unref(block);
+  return error;
 }
 
 /* The parts of the key, wherever they stand among the values. 0: not all of them are there. */
@@ -90,8 +90,8 @@ void cql__route_by_values(cql_request_t *request, cql_prepared_t *prepared, cons
                           size_t size) {
   const cql__routing *routing = &request->engine->cluster.routing;
   const cql_metadata_t *shape = &prepared->parameters->shape;
-  if (!routing->ring || request->route.keyspace || shape->key_count == 0 ||
-      shape->key_count > PARTS_MAX)
+  if (!routing->ring || request->route.keyspace || request->route.has_token ||
+      shape->key_count == 0 || shape->key_count > PARTS_MAX)
     return;
   cql_slice_t parts[PARTS_MAX];
   if (!find_parts(shape, encoded, size, parts)) return;
@@ -99,7 +99,22 @@ void cql__route_by_values(cql_request_t *request, cql_prepared_t *prepared, cons
   if (keyspace) set_key(request, keyspace, parts, shape->key_count);
 }
 
+/* That of the table, else that of the request's options, else the session's. */
+static const cql__keyspace *keyspace_told(cql_request_t *request) {
+  cql__engine *engine = request->engine;
+  const char *used = engine->settings.keyspace;
+  cql_slice_t name = cql__request_keyspace(request);
+  if (request->prepared && request->prepared->parameters->shape.key_count)
+    return keyspace_of(request, request->prepared);
+  if (name.length < 0 && used) name = (cql_slice_t){(const uint8_t *)used, (int32_t)strlen(used)};
+  return name.length < 0 ? NULL : cql__routing_keyspace(&engine->cluster.routing, name);
+}
+
 void cql__route_seal(cql_request_t *request) {
+  if (request->route.has_token) {
+    if (!request->route.keyspace) request->route.keyspace = keyspace_told(request);
+    return;
+  }
   if (request->opcode != CQL__EXECUTE || !(request->query_flags & CQL__QUERY_VALUES)) return;
   const uint8_t *values = request->body->data + request->prefix_size + 2;
   cql__route_by_values(request, request->prepared, values,
@@ -132,6 +147,7 @@ static cql__wish wish_of(const cql_request_t *request) {
                      .token = token_of(route),
                      .tried = route->tried,
                      .tried_count = route->tried_count,
+                     .shard = route->node ? route->shard : -1,
                      .in_order = (uint8_t)is_conditional(request),
                      .farthest = farthest_of(request)};
 }
@@ -162,6 +178,25 @@ int cql__route_leave(cql_request_t *request, const cql_node_t *node) {
 }
 
 /* ---- by hand ---- */
+
+int cql__route_by_key(cql_request_t *request, const cql_slice_t *parts, uint32_t count) {
+  if (request->state != CQL__REQUEST_TAKEN || request->route.has_token || count == 0 ||
+      count > PARTS_MAX)
+    return CQL_EINVAL;
+  if (cql__key_size(parts, count) < 0) return CQL_EVALUE;
+  if (!request->engine->cluster.routing.ring) return 0; /* nobody knows where it is */
+  int error = set_key(request, NULL, parts, count);
+  if (!error) request->route.has_token = 1;
+  return error;
+}
+
+int cql__route_by_token(cql_request_t *request, int64_t token) {
+  if (request->state != CQL__REQUEST_TAKEN || request->route.has_token) return CQL_EINVAL;
+  request->route.high = cql__token_of_number(token).high;
+  request->route.keyspace = NULL;
+  request->route.has_token = 1;
+  return 0;
+}
 
 int cql__route_target(cql_request_t *request, cql_node_t *node, int32_t shard) {
   cql__route *route = &request->route;

@@ -16,7 +16,9 @@ cql__channel *cql__route_choose(cql_request_t *request);
 int cql__route_accepts(const cql_request_t *request);
 /* Are there connections that it won't have? If not, nobody can go where it can't. */
 int cql__route_is_choosy(const cql_request_t *request);
-/* See cql_request_target() and cql_request_plan(). */
+/* See cql_request_routing_key(), cql_request_token(), cql_request_target(), cql_request_plan(). */
+int cql__route_by_key(cql_request_t *request, const cql_slice_t *parts, uint32_t count);
+int cql__route_by_token(cql_request_t *request, int64_t token);
 int cql__route_target(cql_request_t *request, cql_node_t *node, int32_t shard);
 uint32_t cql__route_plan(cql_request_t *request, uint32_t max, cql_target_t *targets);
 /* It may go to one node alone, and that is down. */

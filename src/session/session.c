@@ -464,6 +464,7 @@ static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t
                                       .result = request->result,
                                       .address = request->address,
                                       .attempts = request->attempts,
+                                      .shard = request->sent_shard,
                                       .consistency = request->consistency};
     if (CQL__PLANTED(CQL__PLANT_LEAK) && request->status == CQL_ETIMEOUT) continue;
     if (CQL__PLANTED(CQL__PLANT_CRASH) && request->status == CQL_ETIMEOUT) abort();
