@@ -10,7 +10,7 @@ for name, options in pairs {
     it("is known and used by a session that was told of one node", function()
       local events = {}
       local session = assert(cql.connect(server:options {
-        contact_points = server:nodes()[1].address, discover = true, consistency = "one",
+        contact_points = server:nodes()[1].address, consistency = "one",
         distance = function() return "local" end,
         on = { node_added = function(event) events[#events + 1] = event.node.address end },
       }))

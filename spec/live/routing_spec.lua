@@ -83,7 +83,6 @@ cassandra.describe("three nodes in two datacenters", {
 
   -- A session that knows its cluster, and that the teardown closes.
   local function connect(more)
-    more.discover = true
     local session = assert(cql.connect(server:options(more)))
     sessions[#sessions + 1] = session
     local ignored, up

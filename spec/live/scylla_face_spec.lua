@@ -29,7 +29,7 @@ cassandra.describe("behind ScyllaDB's face", {
 
   local function connect(more)
     local options = {
-      contact_points = PREFIX .. "1," .. PREFIX .. "2", discover = true, consistency = "one",
+      contact_points = PREFIX .. "1," .. PREFIX .. "2", consistency = "one",
     }
     for name, value in pairs(more or {}) do options[name] = value end
     return assert(cql.connect(options))

@@ -70,7 +70,7 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
     for id = 1, ROWS do assert(futures[id]:wait()) end
     assert(one:close())
     session = assert(cql.connect(server:options {
-      consistency = "local_one", discover = true, distance = distance, heartbeat_ms = 500,
+      consistency = "local_one", distance = distance, heartbeat_ms = 500,
       heartbeat_timeout_ms = 1000, reconnect_min_ms = 50, reconnect_max_ms = 500,
       request_timeout_ms = 20000,
       on = { node_up = hear, node_down = hear, node_added = hear, node_removed = hear,
