@@ -19,6 +19,9 @@ static void holds(int cause, int64_t until) {
   if (until > w.until[cause]) w.until[cause] = until;
 }
 
+/* The old ones wait for what is under way, for a while. */
+void fault_replaces(void) { holds(CAUSE_LOSS, world_now() + 2 * RECOVERS); }
+
 static void repaired(int cause, int64_t after) {
   if (w.until[cause] == FOR_NOW) w.until[cause] = world_now() + after;
 }

@@ -86,9 +86,16 @@ void guest_use(guest *g) {
   int error = cql_session_use(g->session, name, strlen(name), TAG_USE);
   CHECK(error == 0, "USE is refused: %s", cql_error_name(error));
   g->use_open = 1;
+  g->use_cancelled = 0;
   g->use_keyspace = !g->keyspace;
   g->use_since = world_now();
   g->uses++;
+}
+
+void guest_use_cancel(guest *g) {
+  if (!g->use_open || !cql_cancel(g->session, TAG_USE)) return;
+  g->use_cancelled = 1;
+  fault_replaces(); /* its keyspace is in doubt */
 }
 
 static void used(guest *g, const cql_completion_t *c) {
@@ -96,6 +103,7 @@ static void used(guest *g, const cql_completion_t *c) {
   g->use_open = 0;
   if (c->status == 0) g->keyspace = g->use_keyspace;
   int has_cause = c->status == 0 || (c->status == CQL_ECLOSED && g->closed_by);
+  if (c->status == CQL_ECANCELLED) has_cause = g->use_cancelled;
   if (c->status == CQL_ECONNECTION || c->status == CQL_ETIMEOUT || c->status == CQL_ENOHOST)
     has_cause = fault_since(CAUSE_LOSS, g->use_since) || fault_since(CAUSE_SLOW, g->use_since);
   CHECK(has_cause, "USE ends with %s without a cause", cql_error_name(c->status));

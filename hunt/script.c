@@ -91,6 +91,7 @@ void script_draw(script *s, uint64_t seed) {
   OF(s, slow) = chance_below(&state, 5);
   OF(s, frames) = chance_below(&state, 8) == 0;
   OF(s, connections) = 1 + (chance_below(&state, 3) == 0) * chance_below(&state, 3);
+  OF(s, window) = chance_below(&state, 4) == 0 ? 4000 + chance_below(&state, 20000) : 0;
   OF(s, discover) = chance_below(&state, 2);
   reconcile(s);
   OF(s, requests) = OF(s, depth) * 20 + 500;

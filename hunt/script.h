@@ -76,6 +76,7 @@
   XX(lz4, 0)                                                                                       \
   XX(auth, 0)                                                                                      \
   XX(split, 0)                                                                                     \
+  XX(window, 0)                                                                                    \
   XX(slow, 0)                                                                                      \
   XX(timeouts, 0)                                                                                  \
   XX(streams, 0)                                                                                   \

@@ -80,6 +80,7 @@ static void build_nodes(void) {
     set_number(CQL_SIM_ALL, "shards", OF(s, shards));
   }
   set_number(CQL_SIM_ALL, "split", OF(s, split));
+  if (OF(s, window)) set_number(CQL_SIM_ALL, "window", OF(s, window));
   set(CQL_SIM_ALL, "latency", latencies[OF(s, slow)]);
   if (OF(s, slow) == 1 && !(OF(s, fates) & BIT(FATE_TWICE)))
     set(CQL_SIM_ALL, "bandwidth", "3000000");
@@ -199,6 +200,15 @@ static void play(int64_t *index, step *next, int64_t *at) {
   the_report->steps = *index;
 }
 
+/* USE at any moment, and the end of one. */
+static void use_somewhere(int64_t turn) {
+  int64_t faults = OF(&w.script, faults);
+  guest *g = &w.guests[turn % w.guest_count];
+  if (!(faults & BIT(STEP_USE)) || !guest_serves(g)) return;
+  if (faults & BIT(STEP_CANCEL) && world_chance(16) == 0) guest_use_cancel(g);
+  if (world_chance(64) == 0) guest_use(g);
+}
+
 static void work(void) {
   const script *s = &w.script;
   int64_t index = 0, turns = 0;
@@ -209,8 +219,7 @@ static void work(void) {
     }
     if (OF(s, faults) & BIT(STEP_CANCEL) && world_chance(8) == 0)
       load_cancel((uint32_t)world_chance(w.slots_used + 1));
-    guest *g = &w.guests[turns % w.guest_count];
-    if (OF(s, faults) & BIT(STEP_USE) && guest_serves(g) && world_chance(64) == 0) guest_use(g);
+    use_somewhere(turns);
     if (++turns % 64 == 0)
       for (int i = 0; i < w.guest_count; i++) load_prepare(&w.guests[i]);
     world_turn(at);

@@ -41,7 +41,7 @@ typedef struct guest {
   int64_t taken_most;
   uint64_t lost; /* connections */
   uint64_t uses; /* of USE: submitted */
-  int use_open, keyspace, use_keyspace;
+  int use_open, use_cancelled, keyspace, use_keyspace;
   int64_t use_since;
 } guest;
 
@@ -94,6 +94,7 @@ void guest_open(guest *g);
 void guest_free(guest *g);
 void guest_close(guest *g, int drain_ms);
 void guest_use(guest *g);
+void guest_use_cancel(guest *g);
 void guest_poll(guest *g);
 /* How many requests may be under way on a connection. */
 int64_t guest_streams(void);
@@ -121,6 +122,8 @@ int64_t fault_played(int fate);
 void fault_play(const step *s, int64_t index);
 /* All nodes run and are reached again. */
 void fault_repair(void);
+/* Connections are replaced now. */
+void fault_replaces(void);
 /* Did it hold at any time since then? */
 int fault_since(int cause, int64_t since);
 
