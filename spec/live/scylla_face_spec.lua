@@ -55,6 +55,7 @@ cassandra.describe("behind ScyllaDB's face", {
       assert(session:execute("INSERT INTO face.t (id, name) VALUES (?, ?)", { id, "row " .. id }))
     end
     face = scylla_face.start(server, PREFIX)
+    face:ask "keyspace face"
   end)
   teardown(function()
     if face then face:stop() end

@@ -9,7 +9,8 @@ It obeys lines on its input, and answers each with one line:
 
   shards N         nodes have N shards from now on; connections are told when they are opened
   nat N            the port that a connection comes from is N higher than where it was sent from
-  tablet ID:SHARD  all tables have one tablet, there; `tablet none`: no tables have tablets
+  keyspace NAME    the keyspace whose tables have tablets
+  tablet ID:SHARD  each table has one tablet, there; `tablet none`: nobody is told where
   limit N          the next N executions of negotiated connections hit the rate limit
   close            closes all connections
   counts           what it has seen, as JSON
@@ -108,13 +109,16 @@ class Face:
     """What all nodes show."""
 
     def __init__(self):
-        self.shards, self.nat, self.tablet, self.limit = 3, 0, None, 0
+        self.shards, self.nat, self.limit = 3, 0, 0
+        self.keyspace, self.tablet = None, None
         self.nodes = {}
 
     def command(self, line):
         word, _, value = line.strip().partition(" ")
         if word in ("shards", "nat", "limit"):
             setattr(self, word, int(value))
+        elif word == "keyspace":
+            self.keyspace = value.encode()
         elif word == "tablet" and value == "none":
             self.tablet = None
         elif word == "tablet":
@@ -202,9 +206,7 @@ class Connection:
     def request(self, version, flags, stream, opcode, body):
         if version not in (3, 4):
             message = b"Invalid or unsupported protocol version: the greatest is 4"
-            self.writer.write(envelope(0x84, 0, stream, ERROR,
-                                       struct.pack(">i", 10) + short_bytes(message)))
-            return b""
+            return self.tell(stream, struct.pack(">i", 10) + short_bytes(message), ERROR)
         if opcode == STARTUP:
             reader = Reader(body)
             options = {}
@@ -218,6 +220,8 @@ class Connection:
                 self.node.count("query", self.shard)
             reader = Reader(body)
             text = reader.take(reader.number("i"))
+            if opcode == QUERY and b"system_schema.scylla_keyspaces" in text:
+                return self.tell(stream, self.scylla_keyspaces())
             asked = re.sub(rb" USING TIMEOUT \d+ms", b"", text)  # Scylla's own syntax
             if opcode == PREPARE:
                 self.under_way[stream] = {"lwt": b" IF " in text.upper()}
@@ -225,15 +229,27 @@ class Connection:
         elif opcode == EXECUTE:
             self.node.count("execute", self.shard)
             if self.node.face.limit and "SCYLLA_RATE_LIMIT_ERROR" in self.extensions:
-                return self.refuse(stream)
+                self.node.face.limit -= 1
+                error = struct.pack(">i", RATE_LIMIT) + short_bytes(b"rate limit") + b"\0\1"
+                return self.tell(stream, error, ERROR)
             body = self.execute(flags, stream, body)
         return envelope(version, flags, stream, opcode, body)
 
-    def refuse(self, stream):
-        self.node.face.limit -= 1
-        error = struct.pack(">i", RATE_LIMIT) + short_bytes(b"rate limit") + b"\0\1"
-        self.writer.write(envelope(0x84, 0, stream, ERROR, error))
+    def tell(self, stream, body, opcode=RESULT):
+        """Answers by itself; the node doesn't hear of it."""
+        self.writer.write(envelope(0x84, 0, stream, opcode, body))
         return b""
+
+    def scylla_keyspaces(self):
+        """A table that Cassandra doesn't have: keyspace_name text, initial_tablets int."""
+        head = struct.pack(">iIi", ROWS, 1, 2) + short_bytes(b"system_schema")
+        head += short_bytes(b"scylla_keyspaces")
+        for name, kind in ((b"keyspace_name", 0x0D), (b"initial_tablets", 0x09)):
+            head += short_bytes(name) + struct.pack(">H", kind)
+        keyspace = self.node.face.keyspace
+        if not keyspace:
+            return head + struct.pack(">i", 0)
+        return head + struct.pack(">i", 1) + cell(keyspace) + cell(struct.pack(">i", 1))
 
     def execute(self, flags, stream, body):
         """Without the metadata id, which a Cassandra doesn't know in v4; whole metadata come back."""
