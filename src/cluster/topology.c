@@ -200,8 +200,8 @@ static void remove_unseen(cql__cluster *cluster) {
   for (uint32_t i = cluster->node_count; i-- > 0;) {
     cql_node_t *node = cluster->nodes[i];
     if (node->seen == cluster->reading) continue;
+    cql__cluster_remove(cluster, node); /* it goes down by that, if it was up */
     tell(cluster, CQL_EVENT_NODE_REMOVED, node, "");
-    cql__cluster_remove(cluster, node);
   }
 }
 
