@@ -27,7 +27,11 @@ local ACTIONS = {
   function(self) self:pick(self.world.nodes):start() end,
   function(self) self:pick(self.world.nodes):start() end,
   function(self) self:pick(self.world.nodes):restart() end,
-  function(self) self:pick(self.world.nodes):stall(self.world:random(8000)) end,
+  function(self)
+    local node, ms = self:pick(self.world.nodes), self.world:random(8000)
+    node:stall(ms)
+    self.stalled[node] = self.world:now() + ms
+  end,
   function(self)
     if #self.world.nodes < 9 then
       self.world:add { datacenter = self:pick { "dc1", "dc2" }, rack = self:pick { "a", "b" } }
@@ -40,8 +44,10 @@ local ACTIONS = {
     end
   end,
   function(self)
+    local node = self:pick(self.world.nodes)
+    if (self.stalled[node] or 0) > self.world:now() then return end -- it would answer there still
     self.moves = self.moves + 1
-    self:pick(self.world.nodes):move("127.0.9." .. self.moves):start()
+    node:move("127.0.9." .. self.moves):start()
   end,
   function(self)
     self.distances[self:pick(self.world.nodes):host_id()] = self:pick(PLACES)
@@ -139,7 +145,7 @@ local function run(seed)
   world:given(KEYSPACE, "CREATE TABLE shop.items (id int PRIMARY KEY)")
   for id = 0, 20 do world:given(("INSERT INTO shop.items (id) VALUES (%d)"):format(id)) end
   local self = setmetatable({
-    world = world, distances = {}, moves = 0, left = 0, ended = 0,
+    world = world, distances = {}, stalled = {}, moves = 0, left = 0, ended = 0,
   }, Run)
   local states = {}
   self.session = assert(world:connect {
