@@ -1,6 +1,6 @@
--- A session in Lua on a cluster to which everything happens at random: nodes die, return, move, join
--- and leave, distances change, and coroutines execute, plan and listen meanwhile. What a session
--- says of its nodes must be true in the end, and its events must fit each other all along.
+-- A session in Lua on a cluster to which everything happens at random: nodes die, return, move,
+-- join and leave, distances change, and coroutines execute, plan and listen meanwhile. What a
+-- session says of its nodes must be true in the end, and its events must fit each other all along.
 local sim = require "cql.sim"
 
 local SEEDS = tonumber(os.getenv "CQL_SPEC_SEEDS") or 25

@@ -29,7 +29,10 @@ describe("the schema sidecar", function()
   before_each(function()
     world = sim.world { nodes = 3, agreement = "100ms..2s" }
     world:given(SHOP, "CREATE TABLE shop.items (id int PRIMARY KEY, name text)")
-    session = assert(world:connect { discover = true, consistency = "one" })
+    session = assert(world:connect {
+      consistency = "one", heartbeat_ms = 1000, heartbeat_timeout_ms = 1000,
+      reconnect_max_ms = 1000, log = function() end,
+    })
     world.cql.sleep(1000)
     schema = load "schema_sidecar".start(world.cql, session)
   end)
@@ -64,10 +67,13 @@ describe("the schema sidecar", function()
   end)
 
   it("reads all again when nobody told of changes for a while", function()
-    world:node(1):kill()
     local other = assert(world:connect { contact_points = world:node(3):address() })
+    for _, node in ipairs(world.nodes) do world:partition(node, session) end
+    world.cql.sleep(10000) -- its heartbeats have found out
     assert(other:execute "CREATE TABLE shop.orders (id int PRIMARY KEY)")
     other:close(0)
+    world.cql.sleep(5000)
+    for _, node in ipairs(world.nodes) do world:heal(node, session) end
     eventually("id int; id; ", "orders")
   end)
 end)
