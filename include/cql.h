@@ -374,6 +374,7 @@ typedef struct cql_metrics_s {
   uint64_t connections_lost;
   uint64_t unknown_streams; /* answers and events that nobody waited for */
   uint64_t events_dropped;
+  uint64_t tablets_refused;  /* payloads that said where a tablet is, and can't be read */
   uint64_t features_refused; /* what ScyllaDB nodes offered and was not understood */
   uint32_t in_flight;        /* on a connection */
   uint32_t queued;           /* waiting for one */

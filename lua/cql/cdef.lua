@@ -254,6 +254,7 @@ typedef struct cql_metrics_s {
   uint64_t connections_lost;
   uint64_t unknown_streams;
   uint64_t events_dropped;
+  uint64_t tablets_refused;
   uint64_t features_refused;
   uint32_t in_flight;
   uint32_t queued;

@@ -6,6 +6,18 @@
 #include "base/mem.h"
 #include "wire/proto.h"
 
+/* For the tablets: the number that a node has in the routing. */
+static uint16_t number_of(void *user, const uint8_t host_id[16]) {
+  const cql__routing *routing = &((const cql__cluster *)user)->routing;
+  for (uint32_t i = 0; i < routing->node_count; i++)
+    if (!memcmp(routing->nodes[i]->data.host_id, host_id, 16)) return (uint16_t)i;
+  return CQL__NO_NODE;
+}
+
+void cql__cluster_init(cql__cluster *cluster) {
+  cql__tablets_init(&cluster->tablets, number_of, cluster);
+}
+
 void cql__cluster_deinit(cql__cluster *cluster) {
   for (uint32_t i = 0; i < cluster->node_count; i++) cql__node_end(cluster->nodes[i]);
   for (uint32_t i = 0; i < cluster->gone_count; i++) cql__node_end(cluster->gone[i]);
@@ -15,6 +27,7 @@ void cql__cluster_deinit(cql__cluster *cluster) {
   cql__free(cluster->gone);
   cluster->nodes = cluster->gone = NULL;
   cluster->node_count = cluster->gone_count = cluster->serving_count = 0;
+  cql__tablets_deinit(&cluster->tablets);
   cql__routing_deinit(&cluster->routing);
   cql__names_deinit(&cluster->names);
 }
@@ -166,6 +179,43 @@ static cql__channel *choose_by_plan(cql__cluster *cluster, const cql__wish *wish
   return NULL;
 }
 
+/* ---- among a tablet's replicas ---- */
+
+/* The node of a tablet's replica, if it stands at that distance. */
+static const cql_node_t *replica_at(const cql__cluster *cluster, const cql__tablet_replica *replica,
+                                    int distance) {
+  uint16_t number = cql__tablets_node(&cluster->tablets, replica->host);
+  if (number >= cluster->routing.node_count) return NULL;
+  const cql_node_t *node = cluster->routing.nodes[number];
+  return !node->undecided && node->distance == distance ? node : NULL;
+}
+
+/* As choose_replica(), with the shard that each replica names; in the order of the payload. */
+static cql__channel *choose_by_tablet(cql__cluster *cluster, const cql__wish *wish) {
+  enum { LOOKED_AT = 16 };
+  const cql__tablet_range *range =
+      cql__tablet_table_find(wish->table, cql__token_number(&wish->token));
+  if (!range) return NULL; /* whoever answers will tell */
+  const cql__tablet_replica *replicas = cql__tablet_replicas(wish->table, range);
+  for (int distance = 0; distance <= wish->farthest; distance++) {
+    cql__channel *found[LOOKED_AT];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < range->count && count < LOOKED_AT; i++) {
+      const cql_node_t *node = replica_at(cluster, &replicas[i], distance);
+      cql__wish on_shard = *wish;
+      on_shard.shard = replicas[i].shard;
+      if (!node || !(found[count] = choose_on(cluster, node, &on_shard))) continue;
+      if (wish->in_order) return found[count];
+      count++;
+    }
+    if (count == 0) continue;
+    uint32_t first = cql__rand_below(cluster->rand, count);
+    uint32_t second = count > 1 ? first + 1 + cql__rand_below(cluster->rand, count - 1) : first;
+    return better(found[first], found[second % count]);
+  }
+  return NULL;
+}
+
 /* ---- among all ---- */
 
 /* The turn's requests stay where they gather, if nothing is nearer. */
@@ -178,7 +228,8 @@ static int may_stay(const cql__cluster *cluster, const cql__group *group, const 
 cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish) {
   if (wish->node) return choose_on(cluster, wish->node, wish);
   if (wish->keyspace) {
-    cql__channel *chosen = choose_by_plan(cluster, wish);
+    cql__channel *chosen =
+        wish->table ? choose_by_tablet(cluster, wish) : choose_by_plan(cluster, wish);
     if (chosen) return chosen;
   }
   for (int i = 0; i <= wish->farthest; i++) {

@@ -4,6 +4,7 @@
 
 #include "cluster/node.h"
 #include "cluster/routing.h"
+#include "cluster/tablets.h"
 
 /* What the session is told. */
 typedef struct cql__cluster_events {
@@ -39,6 +40,7 @@ struct cql__cluster {
   cql_node_t **gone; /* no longer of the cluster; connected, or held by somebody */
   uint32_t gone_count;
   cql__routing routing;
+  cql__tablets tablets; /* their nodes are numbered as those of the routing */
   cql__group groups[CQL__DISTANCES];
   uint32_t serving_count; /* in all of them */
   cql__channel *current;  /* where this turn's requests gather */
@@ -55,13 +57,16 @@ typedef struct cql__wish {
   cql__token token;
   const uint16_t *tried; /* the ids of nodes that failed it */
   uint32_t tried_count;
-  int32_t shard;    /* of the node; -1: that of the token, where it is known */
+  const cql__tablet_table *table; /* whose tablets tell the replicas; NULL: the ring does */
+  int32_t shard;                  /* of the node; -1: that of the token, where it is known */
   uint8_t in_order; /* the first replica that serves, always: conditional statements meet there */
   uint8_t farthest; /* no node beyond this distance */
 } cql__wish;
 
 /* Frees everything at once; no events. */
 void cql__cluster_deinit(cql__cluster *cluster);
+/* Once, after it was zeroed. */
+void cql__cluster_init(cql__cluster *cluster);
 /* Adds a node that is not connected yet: give it a distance. CQL_ENOMEM. */
 int cql__cluster_add(cql__cluster *cluster, const cql__node_data *data, cql_node_t **out);
 /* It belongs to the cluster no more: its connections end with their last answers. */

@@ -12,7 +12,7 @@
 /* Nodes with 256 tokens each take some 6 kB: a page is read and taken apart in well under 1 ms. */
 enum { PAGE_ROWS = 64 };
 
-enum { OPENING = 0, REGISTER, LOCAL, PEERS_V2, PEERS, SORTING, KEYSPACES, QUIET };
+enum { OPENING = 0, REGISTER, LOCAL, PEERS_V2, PEERS, SORTING, KEYSPACES, TABLETS, QUIET };
 
 static void next_candidate(cql__control *control);
 
@@ -103,8 +103,33 @@ static int take_keyspaces(cql__control *control, cql__cursor *rows) {
   return rows->broken ? CQL_EMALFORMED : 0;
 }
 
+/* ScyllaDB: those whose tables have tablets. */
+static int take_tablets(cql__control *control, cql__cursor *rows) {
+  cql__cluster *cluster = control->cluster;
+  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
+    cql_slice_t name = cql__read_bytes(rows), tablets = cql__read_bytes(rows);
+    if (rows->broken || name.length < 0) return CQL_EMALFORMED;
+    if (tablets.length < 0) continue;
+    cql__keyspace *keyspace = cql__routing_keyspace(&cluster->routing, name);
+    if (!keyspace || cql__tablets_keyspace(&cluster->tablets, name, 1)) return CQL_ENOMEM;
+    keyspace->tablets = cluster->routing.reading;
+  }
+  return rows->broken ? CQL_EMALFORMED : 0;
+}
+
+/* Those that were not told of have none, or none any more. */
+static void forget_tablets(cql__cluster *cluster) {
+  for (uint32_t i = 0; i < cluster->routing.keyspace_count; i++) {
+    cql__keyspace *keyspace = cluster->routing.keyspaces[i];
+    if (keyspace->tablets == 0 || keyspace->tablets == cluster->routing.reading) continue;
+    cql_slice_t name = {(const uint8_t *)keyspace->name->text, (int32_t)keyspace->name->length};
+    cql__tablets_keyspace(&cluster->tablets, name, 0);
+    keyspace->tablets = 0;
+  }
+}
+
 /* What is asked in a step, how many columns its rows must have, who takes them, what follows, and
- * what follows instead if the server knows no such table; QUIET there: it must. */
+ * what follows instead if the server refuses; OPENING there: it may not. */
 typedef struct step {
   const char *query;
   uint32_t columns;
@@ -115,12 +140,14 @@ typedef struct step {
 static const step steps[] = {
     [REGISTER] = {.next = LOCAL, .otherwise = LOCAL},
     [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
-               PEERS_V2, QUIET},
+               PEERS_V2, OPENING},
     [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2,
                   SORTING, PEERS},
-    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, QUIET},
+    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, OPENING},
     [KEYSPACES] = {"SELECT keyspace_name, replication FROM system_schema.keyspaces", 2,
-                   take_keyspaces, QUIET, QUIET},
+                   take_keyspaces, TABLETS, QUIET},
+    [TABLETS] = {"SELECT keyspace_name, initial_tablets FROM system_schema.scylla_keyspaces", 2,
+                 take_tablets, QUIET, QUIET},
 };
 
 static void forget_paging(cql__control *control) {
@@ -168,6 +195,7 @@ static void on_slice(cql__timer *timer) {
 static void finish_reading(cql__control *control) {
   int was_topology = control->reads_topology;
   cql__routing_end(&control->cluster->routing);
+  forget_tablets(control->cluster);
   control->reads_topology = 0;
   if (was_topology) tell(control, CQL_EVENT_TOPOLOGY, 0, "");
   if (cql__timer_is_set(&control->debounce)) return; /* then it will be seen to */
@@ -188,6 +216,7 @@ static void begin(cql__control *control, uint8_t to) {
 
 static void enter(cql__control *control, uint8_t to) {
   int error = 0;
+  if (to == TABLETS && !control->connection.features.tablets) to = QUIET;
   if (to != control->step) begin(control, to);
   control->step = to;
   if (to == QUIET)
@@ -222,7 +251,7 @@ static void on_answer(cql__control *control, const cql__response *response) {
   const step *s = &steps[control->step];
   if (response->opcode == CQL__ERROR) {
     forget_paging(control);
-    if (s->otherwise != QUIET)
+    if (s->otherwise != OPENING)
       enter(control, s->otherwise);
     else
       go_blind(control, "the node refuses to tell who is in the cluster");
@@ -288,6 +317,21 @@ static void on_status(cql__control *control, const cql__event *event) {
     refresh_soon(control, &control->wants_topology);
 }
 
+static int is_what(const cql__event *event, const char *target) {
+  return cql__slice_is(event->schema.target, target);
+}
+
+/* Of what has changed or gone no tablet is known any more: nodes tell it anew. */
+static void on_schema(cql__control *control, const cql__event *event) {
+  const cql_schema_change_t *schema = &event->schema;
+  cql__tablets *tablets = &control->cluster->tablets;
+  if (is_what(event, "KEYSPACE")) refresh_soon(control, &control->wants_keyspaces);
+  if (cql__slice_is(schema->change, "CREATED")) return;
+  if (is_what(event, "KEYSPACE"))
+    cql__tablets_forget(tablets, schema->keyspace, (cql_slice_t){NULL, CQL_NULL});
+  if (is_what(event, "TABLE")) cql__tablets_forget(tablets, schema->keyspace, schema->name);
+}
+
 static void on_event(void *owner, cql__connection *connection, const cql__response *response) {
   cql__control *control = owner;
   cql__cursor body = response->body;
@@ -300,8 +344,7 @@ static void on_event(void *owner, cql__connection *connection, const cql__respon
   control->events->database(control->cluster->user, &event);
   if (cql__slice_is(event.type, "STATUS_CHANGE")) on_status(control, &event);
   if (cql__slice_is(event.type, "TOPOLOGY_CHANGE")) refresh_soon(control, &control->wants_topology);
-  if (cql__slice_is(event.type, "SCHEMA_CHANGE") && cql__slice_is(event.schema.target, "KEYSPACE"))
-    refresh_soon(control, &control->wants_keyspaces);
+  if (cql__slice_is(event.type, "SCHEMA_CHANGE")) on_schema(control, &event);
 }
 
 /* ---- its connection ---- */
@@ -311,6 +354,7 @@ static void on_serving(void *owner, cql__connection *connection) {
   const cql_node_t *node = cql__cluster_at(control->cluster, &connection->address);
   if (node) cql__node_each(node, hurry, NULL); /* it is up */
   control->rounds = control->position = 0;
+  cql__tablets_clear(&control->cluster->tablets); /* events may have been missed */
   control->is_told = 1;
   tell(control, CQL_EVENT_CONTROL_OPENED, 0, "");
   enter(control, REGISTER);

@@ -19,7 +19,8 @@ typedef struct cql__scheme {
 typedef struct cql__keyspace {
   const cql__name *name;
   cql__scheme *scheme; /* NULL: no reading told of it, or nobody knows its replicas */
-  uint32_t seen;       /* by which reading of keyspaces */
+  uint32_t tablets;    /* which reading told last that its tables have some; 0: none */
+  uint32_t seen;
 } cql__keyspace;
 
 typedef struct cql__routing {

@@ -213,6 +213,7 @@ static int apply_ring(cql__draft *draft) {
   for (uint32_t i = 0; i < draft->count; i++) nodes[i] = cql_node_ref(draft->nodes[i].node);
   cql__routing_set_ring(&draft->cluster->routing, draft->ring, nodes, draft->count);
   draft->ring = NULL;
+  cql__tablets_renumber(&draft->cluster->tablets);
   return 0;
 }
 

@@ -418,6 +418,16 @@ static void warn_of_use(const cql_request_t *request) {
                         "theirs; cql_session_use() changes all");
 }
 
+/* Where the row of the request lives, told beside the answer. */
+static void learn(const cql_request_t *request, cql_slice_t payload) {
+  cql__engine *engine = request->engine;
+  int result = cql__route_learn(request, payload);
+  if (result < 0) engine->metrics.tablets_refused++;
+  if (result != 1) return;
+  const cql_column_t *column = request->prepared->parameters->shape.columns;
+  engine->learned(engine->user, column->keyspace, column->table);
+}
+
 void cql__attempt_on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
                               const cql__envelope *envelope) {
   (void)owner;
@@ -437,6 +447,8 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
     cql__request_finish(request, error, 0, NULL);
     return;
   }
+  if (connection->features.tablets && result->shown.payload.length >= 0)
+    learn(request, result->shown.payload);
   if (result->shown.kind != CQL_RESULT_ERROR) {
     if (result->shown.kind == CQL_RESULT_KEYSPACE && !request->use) warn_of_use(request);
     cql__request_finish(request, 0, 0, &result->shown);

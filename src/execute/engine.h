@@ -35,6 +35,8 @@ typedef struct cql__engine {
   uint64_t drift_told; /* when the last warning about timestamps is so old that another may come */
   /* the session's: an event, such as a warning of something that a person should know */
   void (*tell)(void *user, int type, const char *address, const char *text);
+  /* likewise: a tablet of that table was learned */
+  void (*learned)(void *user, cql_slice_t keyspace, cql_slice_t table);
   void *user;
 } cql__engine;
 

@@ -13,8 +13,10 @@ struct cql_prepared_s {
   uint32_t refs;
   uint8_t is_lwt; /* ScyllaDB's mark */
   cql__metadata *parameters;
-  cql__metadata *columns; /* column_count 0: none are known */
-  cql__keyspace *home;    /* of its table, once it was asked for; its engine's */
+  cql__metadata *columns;         /* column_count 0: none are known */
+  const cql__tablet_table *table; /* of `epoch`: its tablets; NULL: it has none, or nobody asked */
+  uint32_t epoch;
+  cql__keyspace *home; /* of its table, once it was asked for; its engine's */
   char *text;
   size_t text_length;
   char *keyspace; /* named when it was prepared (v5), and so a part of its id; NULL: none */

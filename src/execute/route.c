@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "wire/proto.h"
 
 /* Parts of a partition key that are looked for without any allocation; Cassandra has no limit, but
@@ -140,10 +141,25 @@ static uint8_t farthest_of(const cql_request_t *request) {
   }
 }
 
+/* Its table's tablets, looked up again when others are known; NULL: the ring tells the replicas. */
+static const cql__tablet_table *table_of(const cql_request_t *request) {
+  cql_prepared_t *prepared = request->prepared;
+  cql__tablets *tablets = &request->engine->cluster.tablets;
+  if (!prepared || !request->route.keyspace || tablets->keyspace_count == 0) return NULL;
+  if (prepared->epoch == tablets->epoch + 1) return prepared->table;
+  const cql_metadata_t *shape = &prepared->parameters->shape;
+  if (shape->column_count == 0) return NULL;
+  prepared->table =
+      cql__tablets_table(tablets, shape->columns[0].keyspace, shape->columns[0].table);
+  prepared->epoch = tablets->epoch + 1; /* 0: never asked */
+  return prepared->table;
+}
+
 static cql__wish wish_of(const cql_request_t *request) {
   const cql__route *route = &request->route;
   return (cql__wish){.node = route->node,
                      .keyspace = route->keyspace,
+                     .table = table_of(request),
                      .token = token_of(route),
                      .tried = route->tried,
                      .tried_count = route->tried_count,
@@ -175,6 +191,19 @@ int cql__route_leave(cql_request_t *request, const cql_node_t *node) {
     route->tried[route->tried_count++] = (uint16_t)node->id;
   const cql__wish wish = wish_of(request);
   return cql__cluster_has_another(&request->engine->cluster, &wish);
+}
+
+/* ---- tablets ---- */
+
+int cql__route_learn(const cql_request_t *request, cql_slice_t payload) {
+  const cql_prepared_t *prepared = request->prepared;
+  cql__tablet tablet;
+  if (!prepared || prepared->parameters->shape.column_count == 0) return 0;
+  int found = cql__tablet_find(payload, &tablet);
+  if (found <= 0) return found;
+  const cql_column_t *column = prepared->parameters->shape.columns;
+  return cql__tablets_learn(&request->engine->cluster.tablets, column->keyspace, column->table,
+                            &tablet);
 }
 
 /* ---- by hand ---- */
@@ -217,40 +246,77 @@ typedef struct places {
   uint32_t count, max;
 } places;
 
-static void add_place(places *found, cql_node_t *node, int is_replica) {
-  if (found->count < found->max)
-    found->targets[found->count] =
-        (cql_target_t){.node = cql_node_ref(node), .shard = -1, .replica = is_replica};
-  found->count++;
-}
-
-static int is_replica(const cql__routing *routing, const cql__plan *plan, const cql_node_t *node) {
-  for (uint32_t i = 0; plan && i < plan->remote_end; i++)
-    if (routing->nodes[plan->nodes[i]] == node) return 1;
+static int is_known(const places *found, const cql_node_t *node) {
+  for (uint32_t i = 0; i < found->count && i < found->max; i++)
+    if (found->targets[i].node == node) return 1;
   return 0;
 }
 
-uint32_t cql__route_plan(cql_request_t *request, uint32_t max, cql_target_t *targets) {
+static void add_place(places *found, cql_node_t *node, int32_t shard, int is_replica) {
+  if (is_known(found, node)) return;
+  if (found->count < found->max)
+    found->targets[found->count] =
+        (cql_target_t){.node = cql_node_ref(node), .shard = shard, .replica = is_replica};
+  found->count++;
+}
+
+static void add_plan(const cql__cluster *cluster, const cql__plan *plan, uint8_t distance,
+                     places *found) {
+  for (uint32_t i = 0; i < plan->remote_end; i++) {
+    cql_node_t *node = cluster->routing.nodes[plan->nodes[i]];
+    if (node->distance == distance) add_place(found, node, -1, 1);
+  }
+}
+
+static void add_tablet(const cql__cluster *cluster, const cql__wish *wish, uint8_t distance,
+                       places *found) {
+  const cql__tablet_range *range =
+      cql__tablet_table_find(wish->table, cql__token_number(&wish->token));
+  for (uint32_t i = 0; range && i < range->count; i++) {
+    const cql__tablet_replica *replica = cql__tablet_replicas(wish->table, range) + i;
+    uint16_t number = cql__tablets_node(&cluster->tablets, replica->host);
+    if (number >= cluster->routing.node_count) continue;
+    cql_node_t *node = cluster->routing.nodes[number];
+    if (node->distance == distance) add_place(found, node, replica->shard, 1);
+  }
+}
+
+/* All of them are gathered first, so that none comes twice; the host is given as many as it has
+ * room for. */
+static void gather(cql_request_t *request, const cql__wish *wish, places *found) {
   cql__cluster *cluster = &request->engine->cluster;
-  places found = {targets, 0, max};
+  const cql__plan *plan = NULL;
+  if (wish->keyspace && !wish->table)
+    plan = cql__routing_plan(&cluster->routing, wish->keyspace, &wish->token);
+  for (uint8_t distance = 0; distance <= wish->farthest; distance++) {
+    if (plan) add_plan(cluster, plan, distance, found);
+    if (wish->keyspace && wish->table) add_tablet(cluster, wish, distance, found);
+  }
+  for (uint8_t distance = 0; distance <= wish->farthest; distance++)
+    for (uint32_t i = 0; i < cluster->node_count; i++)
+      if (cluster->nodes[i]->distance == distance) add_place(found, cluster->nodes[i], -1, 0);
+}
+
+uint32_t cql__route_plan(cql_request_t *request, uint32_t max, cql_target_t *targets) {
+  const cql__cluster *cluster = &request->engine->cluster;
   if (request->state != CQL__REQUEST_TAKEN) return 0;
   if (request->route.node) {
-    add_place(&found, request->route.node, 0);
-    return found.count;
+    if (max)
+      targets[0] = (cql_target_t){cql_node_ref(request->route.node), request->route.shard, 0};
+    return 1;
   }
+  cql_target_t *all = cql__malloc((cluster->node_count + 1) * sizeof *all);
+  if (!all) return 0;
+  places found = {all, 0, cluster->node_count};
   cql__route_seal(request);
   const cql__wish wish = wish_of(request);
-  const cql__plan *plan =
-      wish.keyspace ? cql__routing_plan(&cluster->routing, wish.keyspace, &wish.token) : NULL;
-  for (uint32_t i = 0; plan && i < plan->remote_end; i++) {
-    cql_node_t *node = cluster->routing.nodes[plan->nodes[i]];
-    if (node->distance <= wish.farthest) add_place(&found, node, 1);
+  gather(request, &wish, &found);
+  for (uint32_t i = 0; i < found.count; i++) {
+    if (i < max)
+      targets[i] = all[i];
+    else
+      cql_node_unref(all[i].node);
   }
-  for (uint8_t distance = 0; distance <= wish.farthest; distance++)
-    for (uint32_t i = 0; i < cluster->node_count; i++) {
-      cql_node_t *node = cluster->nodes[i];
-      if (node->distance == distance && !is_replica(&cluster->routing, plan, node))
-        add_place(&found, node, 0);
-    }
+  cql__free(all);
   return found.count;
 }

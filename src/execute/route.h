@@ -16,6 +16,9 @@ cql__channel *cql__route_choose(cql_request_t *request);
 int cql__route_accepts(const cql_request_t *request);
 /* Are there connections that it won't have? If not, nobody can go where it can't. */
 int cql__route_is_choosy(const cql_request_t *request);
+/* An answer's payload may tell of a tablet. 1: of one that wasn't known; CQL_EMALFORMED: it is
+ * trash. */
+int cql__route_learn(const cql_request_t *request, cql_slice_t payload);
 /* See cql_request_routing_key(), cql_request_token(), cql_request_target(), cql_request_plan(). */
 int cql__route_by_key(cql_request_t *request, const cql_slice_t *parts, uint32_t count);
 int cql__route_by_token(cql_request_t *request, int64_t token);

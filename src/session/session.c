@@ -51,6 +51,14 @@ static void on_tell(void *user, int type, const char *address, const char *text)
   cql__session_tell(user, type, 0, address, text);
 }
 
+static void on_learned(void *user, cql_slice_t keyspace, cql_slice_t table) {
+  cql_event_t event = cql__event_none;
+  event.type = CQL_EVENT_TABLET;
+  event.schema.keyspace = keyspace;
+  event.schema.name = table;
+  cql__queue_put(&((cql_session_t *)user)->queue, CQL_EVENT, 0, &event);
+}
+
 static void give_up(cql_session_t *session, int error, const char *why) {
   if (session->failed || session->ready_told) return;
   session->failed = 1;
@@ -276,6 +284,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cql__list_init(&engine->done);
   cql__wheel_init(&engine->wheel, cql__link_now(link));
   cql__rand_seed(&engine->rand, link->ops->chance(link));
+  engine->learned = on_learned;
   engine->tell = on_tell;
   engine->user = session;
   cql__timer_init(&session->drain, on_drained);
@@ -290,6 +299,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
     if (!keyspace || !*keyspace || engine->settings.keyspace) error = 0;
   }
   cql__cluster *cluster = &engine->cluster;
+  cql__cluster_init(cluster);
   cluster->settings = &engine->settings;
   cluster->events = &cluster_events;
   cluster->user = session;
