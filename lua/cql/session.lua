@@ -633,7 +633,7 @@ end
 local METRICS = {
   "requests", "completed", "timeouts", "retries", "bytes_sent", "bytes_received", "writes",
   "reads", "connections_opened", "connections_failed", "connections_lost", "unknown_streams",
-  "events_dropped", "features_refused", "in_flight", "queued", "taken", "orphans", "connections",
+  "events_dropped", "tablets_refused", "features_refused", "in_flight", "queued", "taken", "orphans", "connections",
   "protocol_version",
 }
 

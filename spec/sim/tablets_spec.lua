@@ -15,7 +15,7 @@ describe("tablets", function()
     world:given(KEYSPACE, TABLE)
     session = assert(world:connect {
       keyspace = "ks",
-      on = { tablet = function(event) told[#told + 1] = event.keyspace .. "." .. event.name end },
+      on = { tablet = function(event) told[#told + 1] = event.keyspace .. "." .. event.table end },
     })
     world:run(function() world.cql.sleep(1000) end)
   end)
