@@ -47,6 +47,11 @@
 #define CQL__ATTEMPTS_MAX   10
 #define CQL__REPREPARES_MAX 3
 
+/* A connection with so many requests under way, of which the last but one reading was longer ago
+ * than this, is slow: another of the same distance is preferred. */
+#define CQL__SLOW_REQUESTS 10
+#define CQL__SLOW_MS       200
+
 /* Requests that wait for a connection are looked at in turn, so many of them at most in vain. */
 #define CQL__LINE_LOOK 256
 

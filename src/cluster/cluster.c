@@ -116,10 +116,22 @@ static int suits(const cql__wish *wish, const cql__channel *channel) {
   return 1;
 }
 
-static cql__channel *less_busy(const cql__wish *wish, cql__channel *a, cql__channel *b) {
+/* Much waits on it and nothing came for a while: it may recover, but others come first. */
+static int is_slow(const cql__connection *c) {
+  return c->streams.used >= CQL__SLOW_REQUESTS &&
+         c->read_before + CQL__SLOW_MS < c->settings->wheel->now;
+}
+
+static cql__channel *less_busy(cql__channel *a, cql__channel *b) {
+  const cql__connection *one = &a->connection, *other = &b->connection;
+  int slow = is_slow(one), other_slow = is_slow(other);
+  if (slow != other_slow) return slow ? b : a;
+  return one->streams.used <= other->streams.used ? a : b;
+}
+
+static cql__channel *better_of(const cql__wish *wish, cql__channel *a, cql__channel *b) {
   if (!suits(wish, a)) return b;
-  if (!suits(wish, b)) return a;
-  return a->connection.streams.used <= b->connection.streams.used ? a : b;
+  return suits(wish, b) ? less_busy(a, b) : a;
 }
 
 /* The better of two; the first that will do where neither does; NULL: none does. */
@@ -130,7 +142,7 @@ static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, u
   cql__channel *chosen = channels[first];
   if (count > 1) {
     uint32_t second = first + 1 + cql__rand_below(rand, count - 1);
-    chosen = less_busy(wish, chosen, channels[second % count]);
+    chosen = better_of(wish, chosen, channels[second % count]);
   }
   for (uint32_t i = 0; i < count && !suits(wish, chosen); i++) chosen = channels[i];
   return suits(wish, chosen) ? chosen : NULL;
@@ -145,7 +157,7 @@ static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
 
 static cql__channel *better(cql__channel *a, cql__channel *b) {
   if (!a || !b) return a ? a : b;
-  return a->connection.streams.used <= b->connection.streams.used ? a : b;
+  return less_busy(a, b);
 }
 
 /* Of the replicas at one distance: two at random, the less busy of them; else whoever will do. */

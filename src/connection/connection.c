@@ -62,7 +62,7 @@ int cql__connection_open(cql__connection *c, const cql__target *target) {
   c->own_pending = CQL__OWN_NONE;
   c->auth_rounds = c->want_use = c->blocked = c->lower_to = 0;
   c->retiring = NULL;
-  c->last_read = c->heartbeat_sent = 0;
+  c->last_read = c->read_before = c->heartbeat_sent = 0;
   c->unknown_streams = 0;
   c->gathered = 0;
   c->why[0] = 0;
@@ -184,6 +184,7 @@ void cql__connection_readable(cql__connection *c) {
   cql_metrics_t *metrics = c->settings->metrics;
   size_t budget = CQL__STEP_READ_MAX;
   int error = 0;
+  c->read_before = c->last_read;
   c->last_read = now_of(c);
   c->why[0] = 0;
   while (!error && c->socket) {

@@ -22,10 +22,26 @@ static int set_rest(cql_request_t *request, const cql__token *token) {
   return 0;
 }
 
+/* ScyllaDB's tables of changes have a partitioner of their own, and names that end so. */
+static int is_of_changes(const cql_prepared_t *prepared) {
+  static const char suffix[] = "_scylla_cdc_log";
+  const cql_metadata_t *shape = &prepared->parameters->shape;
+  if (shape->column_count == 0) return 0;
+  cql_slice_t name = shape->columns[0].table;
+  int32_t start = name.length - (int32_t)sizeof suffix + 1;
+  return start > 0 && memcmp(name.data + start, suffix, sizeof suffix - 1) == 0;
+}
+
+static cql__partitioner partitioner_of(const cql_request_t *request) {
+  cql__partitioner usual = request->engine->cluster.routing.ring->partitioner;
+  int changes = usual == CQL__MURMUR3 && request->prepared && is_of_changes(request->prepared);
+  return changes ? CQL__CDC : usual;
+}
+
 /* CQL_ENOMEM: it goes anywhere. */
 static int set_token(cql_request_t *request, const cql__keyspace *keyspace, const uint8_t *key,
                      size_t size) {
-  cql__partitioner partitioner = request->engine->cluster.routing.ring->partitioner;
+  cql__partitioner partitioner = partitioner_of(request);
   cql__token token = cql__token_make(partitioner, key, size);
   if ((token.low || token.size) && set_rest(request, &token)) return CQL_ENOMEM;
   request->route.high = token.high;

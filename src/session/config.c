@@ -82,6 +82,7 @@ static const option options[] = {
     TEXT_OPTION(local_datacenter),
     TEXT_OPTION(local_rack),
     SWITCH_OPTION(datacenter_failover, 0),
+    SWITCH_OPTION(failover_local_consistency, 0),
     SWITCH_OPTION(discover, 1),
     NUMBER_OPTION(connections_per_node, 1, 1, 256),
     NUMBER_OPTION(connections_remote, 1, 1, 256),

@@ -25,7 +25,7 @@ struct cql_config_s {
   int64_t reconnect_min_ms, reconnect_max_ms;
   int64_t connect_retry;
   char *local_datacenter, *local_rack;
-  int64_t datacenter_failover;
+  int64_t datacenter_failover, failover_local_consistency;
   int64_t discover;
   int64_t connections_per_node, connections_remote;
   int64_t requests_max, streams_max, frame_size_max;

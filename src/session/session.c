@@ -257,6 +257,7 @@ static void copy_settings(cql_session_t *session) {
   engine->request_timeout_ms = (uint32_t)config->request_timeout_ms;
   engine->requests_max = (uint32_t)config->requests_max;
   engine->server_timestamps = (int)config->server_timestamps;
+  engine->leaves_datacenter = (int)config->failover_local_consistency;
 }
 
 static void on_drained(cql__timer *timer);
