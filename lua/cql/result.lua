@@ -57,6 +57,7 @@ end
 
 ---@class cql.Execution
 ---@field node string address and port of the node that answered
+---@field shard integer? of a ScyllaDB node
 ---@field consistency string
 ---@field attempts integer how often the request was sent
 ---@field tracing_id string? of a traced request
@@ -75,6 +76,7 @@ local function execution_of(done, c)
     node = done.address ~= nil and ffi.string(done.address) or nil,
     consistency = CONSISTENCIES[done.consistency],
     attempts = done.attempts,
+    shard = done.shard >= 0 and done.shard or nil,
   }
   if not c then return execution end
   if c.warnings.length >= 0 then execution.warnings = string_list(c.warnings) end
@@ -178,17 +180,40 @@ local function read_only()
   error("this table is what all statements give that have no rows: make one of your own", 2)
 end
 
--- The last of them is kept: executions in which nothing is unusual are alike, as long as the same
--- node answers. Its address lives as long as the session.
-local function meta_of(cache, done, shape)
-  if not cache.meta or cache.address ~= done.address or cache.attempts ~= done.attempts
-    or cache.consistency ~= done.consistency then
-    cache.address, cache.attempts = done.address, done.attempts
-    cache.consistency = done.consistency
-    cache.meta = new_meta(execution_of(done), shape)
-    cache.empty = setmetatable({}, { __index = cache.meta.__index, __newindex = read_only })
+-- Executions in which nothing is unusual are alike as long as the same node answers: they share a
+-- table for each node. Its address, which lives as long as the session, is its name here.
+local ADDRESS = ffi.typeof "uintptr_t"
+local METAS_MAX = 256 -- of one shape; then all are made anew
+
+local function new_cache() return { count = 0, nodes = {} } end
+result.new_cache = new_cache
+
+local function new_kept(cache, node, done, shape)
+  if cache.count == METAS_MAX then cache.count, cache.nodes = 0, {} end
+  local of_node = cache.nodes[node]
+  if not of_node then
+    of_node = {}
+    cache.nodes[node] = of_node
   end
-  return cache.meta
+  if not of_node[done.shard] then cache.count = cache.count + 1 end
+  local meta = new_meta(execution_of(done), shape)
+  local kept = {
+    meta = meta, attempts = done.attempts, consistency = done.consistency,
+    empty = setmetatable({}, { __index = meta.__index, __newindex = read_only }),
+  }
+  of_node[done.shard] = kept
+  return kept
+end
+
+-- { meta =, empty = } of this execution.
+local function kept_of(cache, done, shape)
+  local node = tonumber(ffi.cast(ADDRESS, done.address))
+  local of_node = cache.nodes[node]
+  local kept = of_node and of_node[done.shard]
+  if kept and kept.attempts == done.attempts and kept.consistency == done.consistency then
+    return kept
+  end
+  return new_kept(cache, node, done, shape)
 end
 
 local function is_unusual(c)
@@ -239,7 +264,7 @@ local function older_shape(known, metadata, mode)
   if not shape then
     shape = rows_of.shape(metadata, mode)
     shape.cells = rows_of.cells(shape, CELLS_ROWS)
-    shape.cache = {}
+    shape.cache = new_cache()
   end
   keep_shape(known, metadata.id, shape)
   return shape
@@ -286,7 +311,7 @@ local function decode_rows(session, done, slot)
     end
     if not built then return nil, failure end
   end
-  setmetatable(rows, meta_of(shape.cache, done, shape))
+  setmetatable(rows, kept_of(shape.cache, done, shape).meta)
   if is_unusual(c) then
     details[rows] = { execution = execution_of(done, c), page = page_of(session, c, slot) }
   end
@@ -298,8 +323,7 @@ end
 --- What a statement gives that has no rows: an empty table, the same as long as nothing differs.
 ---@return cql.Rows
 function result.void(session, done)
-  meta_of(session.void_cache, done)
-  return session.void_cache.empty
+  return kept_of(session.void_cache, done).empty
 end
 
 local function empty(session, done, c)

@@ -14,6 +14,7 @@ local buffer_of = require "cql.buffer"
 local queue_of = require "cql.queue"
 local future_of = require "cql.future"
 local node_of = require "cql.node"
+local result = require "cql.result"
 local subscription_of = require "cql.subscription"
 local paging = require "cql.paging"
 
@@ -783,7 +784,7 @@ function session_of.open(options, level, on_end)
   end
   local session = setmetatable({
     handle = ffi.gc(out[0], C.cql_session_free), slots = pump.slots(), busy = queue_of.new(),
-    rooms = 0, gates = {}, shapes = {}, void_cache = {}, version = 5,
+    rooms = 0, gates = {}, shapes = {}, void_cache = result.new_cache(), version = 5,
     mode = options_of.mode(options), handlers = options.on or {},
     log_function = options.log, asked = config.asked(options),
     subscriptions = subscription_of.list(), events_dropped = 0,

@@ -75,6 +75,24 @@ describe("a session", function()
     end
   end)
 
+  it("keeps one table for all executions by a node, though others answer meanwhile", function()
+    local nodes, metas, empties = assert(session:nodes()), {}, {}
+    local insert = "INSERT INTO shop.items (id, name) VALUES (?, 'x')"
+    for round = 1, 4 do
+      for i, node in ipairs(nodes) do
+        local rows = assert(session:execute(BY_ID, { 1 }, { node = node }))
+        local empty = assert(session:execute(insert, { 1 }, { node = node }))
+        if round == 2 then -- in the first it may have taken two attempts
+          metas[i], empties[i] = getmetatable(rows), empty
+        elseif round > 2 then
+          assert.is_true(metas[i] == getmetatable(rows) and rawequal(empties[i], empty))
+        end
+        assert.equal(node.address, rows.execution.node)
+        assert.equal(node.address, empty.execution.node)
+      end
+    end
+  end)
+
   it("says so when that node is down, and asks no other", function()
     local node = assert(session:nodes())[2]
     world:node(2):kill()
