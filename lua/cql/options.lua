@@ -26,6 +26,8 @@ local node_of = require "cql.node"
 ---@field view boolean? read the rows in place: see cql.View
 ---@field node cql.Node? it goes to this node and to no other, or fails as NO_HOST if that is down
 ---@field shard integer? of that node (ScyllaDB)
+---@field routing_key string|string[]|nil bytes of the partition key or its parts, of plain text
+---@field token number|ffi.cdata*|nil the same by a token of Murmur3Partitioner
 ---@field prefetch boolean? rows:each() asks for the next page before it needs it
 
 local options_of = {}
@@ -162,7 +164,7 @@ local SWITCHES = {
 
 local BOOLEANS = { plain = true, array = true, view = true, prefetch = true } -- read elsewhere
 
-local TARGET = { node = true, shard = true } -- of the call alone
+local TARGET = { node = true, shard = true, routing_key = true, token = true } -- of the call alone
 
 local known = { int64 = true }
 for _, list in ipairs { BOOLEANS, CHECKS, SWITCHES, TARGET } do
@@ -209,8 +211,36 @@ local function set_all(options, anchors)
   end
 end
 
+-- The parts of a partition key as they are on the wire. nil, or a text for misuse.
+local function set_routing_key(request, key)
+  local parts = type(key) == "string" and { key } or key
+  if type(parts) ~= "table" or #parts == 0 then
+    return "routing_key takes the bytes of a partition key, or an array of those of its parts"
+  end
+  local slices = ffi.new("cql_slice_t[?]", #parts)
+  for i, part in ipairs(parts) do
+    if type(part) ~= "string" then return "routing_key takes strings, not a " .. type(part) end
+    slices[i - 1].data, slices[i - 1].length = ffi.cast("const uint8_t *", part), #part
+  end
+  if C.cql_request_routing_key(request, slices, #parts) == 0 then return nil end
+  return "routing_key can't be a partition key"
+end
+
+local function set_token(request, token)
+  local is_exact = type(token) == "number" and token % 1 == 0 and math.abs(token) < 2 ^ 53
+  if not is_exact and not ffi.istype(int64, token) then
+    return "token takes a whole number below 2^53, or an int64"
+  end
+  if C.cql_request_token(request, token) == 0 then return nil end
+  return "a request has one routing_key, or one token"
+end
+
 -- Has the request go where the options say. nil, or a text for misuse.
 local function set_target(request, options)
+  local why
+  if options.routing_key ~= nil then why = set_routing_key(request, options.routing_key) end
+  if options.token ~= nil then why = why or set_token(request, options.token) end
+  if why then return why end
   local node, shard = options.node, options.shard
   if node == nil then return shard ~= nil and "shard goes with a node" or nil end
   if not node_of.is(node) then
@@ -228,7 +258,7 @@ end
 ---@return table?, string?
 function options_of.ready(standard_mode, options)
   if type(options) ~= "table" then return nil, "options are a table, not a " .. type(options) end
-  for _, name in ipairs { "paging_state", "node", "shard" } do
+  for _, name in ipairs { "paging_state", "node", "shard", "routing_key", "token" } do
     if options[name] ~= nil then return nil, name .. " is an option of execute()" end
   end
   C.cql_options_init(struct)

@@ -54,7 +54,7 @@ local ACTIONS = {
     self.session:refresh_distances()
   end,
   function(self) self.session:refresh() end,
-  function(self) collectgarbage "step" end,
+  function() collectgarbage "step" end,
 }
 
 -- Not all that is picked can be done in the state that a node is in.

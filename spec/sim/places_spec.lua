@@ -93,6 +93,26 @@ describe("a session", function()
     end
   end)
 
+  it("is told the key of what isn't prepared, or its token", function()
+    assert(session:use "shop")
+    local text = "SELECT name FROM shop.items WHERE id = 7"
+    local wanted = assert(session:plan(BY_ID, { 7 }))
+    local token = assert(session:execute "SELECT token(id) AS t FROM shop.items WHERE id = 7")[1].t
+    for _, options in ipairs {
+      { routing_key = "\0\0\0\7" }, { routing_key = { "\0\0\0\7" } }, { token = token },
+    } do
+      local plan = assert(session:plan(text, nil, options))
+      for i, place in ipairs(wanted) do
+        assert.equal(place.node, plan[i].node)
+        assert.equal(place.replica, plan[i].replica)
+      end
+      local near = { [wanted[1].node.address] = true, [wanted[2].node.address] = true }
+      for _ = 1, 20 do
+        assert.is_true(near[assert(session:execute(text, nil, options)).execution.node])
+      end
+    end
+  end)
+
   it("says so when that node is down, and asks no other", function()
     local node = assert(session:nodes())[2]
     world:node(2):kill()
@@ -115,6 +135,10 @@ describe("a session", function()
       { { shard = 1 }, "shard goes with a node" },
       { { node = first, shard = -1 }, "shard takes a whole number from 0 on" },
       { { node = first, shard = 1 }, "this session has no node 127.0.0.1:9042" },
+      { { routing_key = 7 }, "routing_key takes the bytes of a partition key" },
+      { { routing_key = { 7 } }, "routing_key takes strings, not a number" },
+      { { token = 0.5 }, "token takes a whole number below 2^53, or an int64" },
+      { { token = 2 ^ 60 }, "token takes a whole number below 2^53, or an int64" },
       { { node = foreign }, "this session has no node 127.0.0.1:9042" },
     } do
       for _, name in ipairs { "execute", "plan", "submit" } do
