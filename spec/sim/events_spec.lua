@@ -366,6 +366,14 @@ local CASES = {
     assert.equal("SELECT key FROM system.local WHERE key = ?", event.message)
     assert.matches("^127.0.0.[12]:9042$", event.address)
   end },
+  tablet = { world = { product = "scylla" }, cause = function()
+    assert(session:execute("CREATE KEYSPACE shop WITH replication = {'class': "
+      .. "'NetworkTopologyStrategy', 'replication_factor': 1} AND tablets = {'initial': 8}"))
+    assert(session:execute "CREATE TABLE shop.items (id int PRIMARY KEY)")
+    for id = 1, 20 do assert(session:execute("SELECT * FROM shop.items WHERE id = ?", { id })) end
+  end, check = function(event)
+    assert.same({ "shop", "items" }, { event.keyspace, event.table })
+  end },
   resolve_failed = { options = { contact_points = { "nowhere.example", "127.0.0.1" } },
     check = function(event)
       assert.equal("RESOLVE", event.error.name)
