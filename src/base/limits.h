@@ -65,6 +65,15 @@
  * to each. */
 #define CQL__SHARDS_MAX 4096
 
+/* Connections beyond those wanted that are kept, for each shard of a node, while the server deals
+ * out its shards in turn: it needn't deal so many to come round. */
+#define CQL__SURPLUS_PER_SHARD 10
+/* Of a shard's local ports so many are tried before the plain port is good enough: each costs a
+ * few calls of the system. */
+#define CQL__SOURCE_PORTS_TRIED 256
+/* A shard-aware port that can't be reached, or leads to other shards, isn't used for so long. */
+#define CQL__SHARD_PORT_PAUSE_MS 300000
+
 /* A question of the control connection is answered within this, or another node is asked. */
 #define CQL__CONTROL_TIMEOUT_MS 5000
 /* What changes the cluster comes as several events: the topology is read once for them. */

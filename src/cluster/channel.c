@@ -5,6 +5,8 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "cluster/cluster.h"
+#include "cluster/pool.h"
+#include "cluster/shard.h"
 
 #define NOT_SERVING UINT32_MAX
 
@@ -19,6 +21,7 @@ cql__channel *cql__channel_new(cql_node_t *node, uint32_t slot) {
   channel->node = node;
   channel->slot = slot;
   channel->serving_at = NOT_SERVING;
+  channel->aim = -1;
   cql__timer_init(&channel->retry, on_retry);
   cql__connection_init(&channel->connection, cluster->settings, cluster->connection_events,
                        channel);
@@ -72,19 +75,48 @@ static void open_failed(cql__channel *channel, int error, const char *why) {
   cluster->events->failed(cluster->user, channel, error, why);
 }
 
+/* From a port of its shard's to the shard-aware port. CQL__EPORT: those tried are taken. */
+static int open_on_shard(cql__channel *channel, cql__target target, uint32_t shard) {
+  const cql_node_t *node = channel->node;
+  const cql__connection_settings *settings = node->cluster->settings;
+  cql__shard_ports ports =
+      cql__shard_ports_of(settings->source_port_min, settings->source_port_max, node->shard_count,
+                          shard, cql__rand_next(node->cluster->rand));
+  target.address.port = node->shard_port;
+  for (int i = 0; i < CQL__SOURCE_PORTS_TRIED; i++) {
+    target.local_port = cql__shard_ports_next(&ports);
+    if (!target.local_port) return CQL__EPORT;
+    int error = cql__connection_open(&channel->connection, &target);
+    if (error != CQL__EPORT) return error;
+  }
+  return CQL__EPORT;
+}
+
+static int open_connection(cql__channel *channel) {
+  static const uint8_t unknown[16];
+  const cql__node_data *data = &channel->node->data;
+  cql__target target = {.address = data->address};
+  if (memcmp(data->host_id, unknown, 16)) target.host_id = data->host_id;
+  channel->aim = cql__pool_aim(channel);
+  if (channel->aim >= 0) {
+    int error = open_on_shard(channel, target, (uint32_t)channel->aim);
+    if (error != CQL__EPORT) return error;
+    channel->aim = -1;
+  }
+  return cql__connection_open(&channel->connection, &target);
+}
+
 void cql__channel_open(cql__channel *channel) {
   cql_node_t *node = channel->node;
   cql__cluster *cluster = node->cluster;
-  if (cluster->closing || channel->slot == CQL__NO_SLOT || channel->connection.state != CQL__CLOSED)
+  if (cluster->closing || channel->slot == CQL__NO_SLOT ||
+      channel->connection.state != CQL__CLOSED || !cql__pool_may_open(node, channel->slot))
     return;
   if (cluster->handshakes >= CQL__HANDSHAKES_MAX) {
     retry_after(channel, 20);
     return;
   }
-  static const uint8_t unknown[16];
-  cql__target target = {.address = node->data.address};
-  if (memcmp(node->data.host_id, unknown, 16)) target.host_id = node->data.host_id;
-  int error = cql__connection_open(&channel->connection, &target);
+  int error = open_connection(channel);
   if (error) {
     open_failed(channel, error, "the socket could not be opened");
     return;
@@ -138,15 +170,21 @@ static void end_handshake(cql__channel *channel) {
 void cql__channel_on_serving(void *owner, cql__connection *connection) {
   (void)connection;
   cql__channel *channel = owner;
-  cql__cluster *cluster = channel->node->cluster;
+  cql_node_t *node = channel->node;
+  cql__cluster *cluster = node->cluster;
   end_handshake(channel);
   channel->failures = 0;
   channel->last_error = 0;
+  int was_empty = node->serving_count == 0;
   enter_group(channel);
-  cluster->settings->metrics->connections_opened++;
-  cluster->events->opened(cluster->user, channel);
-  if (channel->node->serving_count == 1)
-    cluster->events->node(cluster->user, CQL_EVENT_NODE_UP, channel->node, "");
+  if (cql__pool_admit(channel)) {
+    cluster->settings->metrics->connections_opened++;
+    cluster->events->opened(cluster->user, channel);
+    if (was_empty) cluster->events->node(cluster->user, CQL_EVENT_NODE_UP, node, "");
+  } else {
+    leave_group(channel);
+  }
+  cql__pool_grow(node, was_empty);
 }
 
 /* Serves no more; its node may be down by it. */
@@ -155,8 +193,21 @@ static void leave(cql__channel *channel, const char *why) {
   cql__cluster *cluster = node->cluster;
   int served = cql__channel_serves(channel);
   leave_group(channel);
-  if (served && node->serving_count == 0)
-    cluster->events->node(cluster->user, CQL_EVENT_NODE_DOWN, node, why);
+  if (!served || node->serving_count) return;
+  cluster->events->node(cluster->user, CQL_EVENT_NODE_DOWN, node, why);
+  if (node->channel_count && node->shard_count != 1)
+    cql__channel_hurry(node->channels[0]); /* the others wait for it */
+}
+
+/* Through the shard-aware port alone, as far as we know: the plain one is next, at once. */
+static int try_plain(cql__channel *channel, int error, const char *why) {
+  cql__cluster *cluster = channel->node->cluster;
+  channel->plain = channel->aim >= 0 && !cql__error_is_final(error);
+  if (!channel->plain) return 0;
+  retry_after(channel, 0);
+  cluster->settings->metrics->connections_failed++;
+  cluster->events->failed(cluster->user, channel, error, why);
+  return 1;
 }
 
 void cql__channel_on_closed(void *owner, cql__connection *connection, int error, const char *why) {
@@ -167,6 +218,8 @@ void cql__channel_on_closed(void *owner, cql__connection *connection, int error,
   int served = cql__channel_serves(channel) || connection->retiring;
   leave(channel, why);
   end_handshake(channel);
+  node->surplus_count -= channel->surplus;
+  channel->surplus = 0;
   if (cluster->closing || retired) {
     cluster->sweep = 1;
     if (served) cluster->events->closed(cluster->user, channel, error, why);
@@ -177,7 +230,7 @@ void cql__channel_on_closed(void *owner, cql__connection *connection, int error,
     return;
   }
   if (!served) {
-    open_failed(channel, error, why);
+    if (!try_plain(channel, error, why)) open_failed(channel, error, why);
     return;
   }
   channel->failures++;
@@ -188,12 +241,17 @@ void cql__channel_on_closed(void *owner, cql__connection *connection, int error,
 
 /* ---- the end ---- */
 
-static void move_to_retired(cql__channel *channel) {
+void cql__channel_set_aside(cql__channel *channel) {
   cql_node_t *node = channel->node;
   channel->slot = CQL__NO_SLOT;
   cql__timer_cancel(&channel->retry);
   channel->next = node->retired;
   node->retired = channel;
+}
+
+int32_t cql__channel_shard(const cql__channel *channel) {
+  const cql__features *features = &channel->connection.features;
+  return features->shard_count > 1 ? (int32_t)features->shard : channel->aim;
 }
 
 /* It wants a successor, which takes its slot. */
@@ -209,13 +267,13 @@ void cql__channel_on_retiring(void *owner, cql__connection *connection) {
   if (!successor) return; /* it retires all the same, and is reopened when it closes */
   leave(channel, channel->connection.retiring);
   node->channels[channel->slot] = successor;
-  move_to_retired(channel);
+  cql__channel_set_aside(channel);
   cql__channel_open(successor);
 }
 
 void cql__channel_retire(cql__channel *channel, const char *why) {
   cql__connection *connection = &channel->connection;
-  move_to_retired(channel);
+  cql__channel_set_aside(channel);
   channel->node->cluster->sweep = 1;
   cql__connection_retire(connection, why);
   if (connection->state != CQL__SERVING || cql__streams_live(&connection->streams) == 0)

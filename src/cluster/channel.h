@@ -19,7 +19,11 @@ struct cql__channel {
   uint32_t slot;       /* in node->channels; CQL__NO_SLOT: it isn't opened again */
   uint32_t serving_at; /* its index in its group of the cluster; UINT32_MAX: not there */
   uint8_t group;       /* which, while it is there: the distance of its node */
+  int32_t aim;         /* the shard that it dialled, through the shard-aware port; -1: none */
   uint8_t handshake;   /* counted in cluster->handshakes */
+  uint8_t plain;       /* the shard-aware port failed: the plain one is next */
+  uint8_t surplus;     /* counted in node->surplus_count */
+  uint8_t is_new;      /* while slots are made */
   cql__channel *next;  /* of node->retired */
 };
 
@@ -33,6 +37,10 @@ void cql__channel_hurry(cql__channel *channel);
 void cql__channel_retire(cql__channel *channel, const char *why);
 /* Ends it at once and opens it no more. */
 void cql__channel_close(cql__channel *channel, int error, const char *why);
+/* Another has its slot: it stays until it closes. */
+void cql__channel_set_aside(cql__channel *channel);
+/* The shard that serves it, or that was dialled; -1: none. */
+int32_t cql__channel_shard(const cql__channel *channel);
 /* Its node has another distance. */
 void cql__channel_regroup(cql__channel *channel);
 static inline int cql__channel_serves(const cql__channel *channel) {

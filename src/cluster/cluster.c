@@ -4,6 +4,8 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cluster/pool.h"
+#include "cluster/shard.h"
 #include "wire/proto.h"
 
 /* For the tablets: the number that a node has in the routing. */
@@ -62,7 +64,7 @@ void cql__cluster_remove(cql__cluster *cluster, cql_node_t *node) {
   last->at = node->at;
   cluster->gone[cluster->gone_count++] = node;
   cluster->sweep = 1;
-  cql__node_resize(node, 0, "closed: the node has left the cluster");
+  cql__pool_fit(node, 0, NULL, "closed: the node has left the cluster");
 }
 
 cql_node_t *cql__cluster_at(const cql__cluster *cluster, const cql__address *address) {
@@ -150,8 +152,27 @@ static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, u
 
 /* ---- among replicas ---- */
 
+/* -1: any will do. */
+static int32_t shard_of(const cql__cluster *cluster, const cql_node_t *node,
+                        const cql__wish *wish) {
+  if (wish->shard >= 0) return wish->shard < (int32_t)node->shard_count ? wish->shard : -1;
+  if (!wish->keyspace || !cluster->routing.ring) return -1;
+  cql__partitioner partitioner = cluster->routing.ring->partitioner;
+  if (partitioner != CQL__MURMUR3 && partitioner != CQL__CDC) return -1;
+  return (int32_t)cql__shard_of(cql__token_number(&wish->token), node->shard_count,
+                                node->ignore_msb);
+}
+
+/* Another shard of it answers too, if more slowly. */
 static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
                                const cql__wish *wish) {
+  int32_t shard = node->shard_count > 1 ? shard_of(cluster, node, wish) : -1;
+  if (shard >= 0 && node->channel_count) {
+    uint32_t first = cql__pool_first_of(node, (uint32_t)shard);
+    uint32_t end = cql__pool_first_of(node, (uint32_t)shard + 1);
+    cql__channel *chosen = choose_of(cluster->rand, node->channels + first, end - first, wish);
+    if (chosen) return chosen;
+  }
   return choose_of(cluster->rand, node->channels, node->channel_count, wish);
 }
 

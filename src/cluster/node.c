@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "cluster/cluster.h"
+#include "cluster/pool.h"
 
 cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data) {
   cql_node_t *node = cql__zalloc(sizeof *node);
@@ -21,6 +22,7 @@ cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data) {
   node->data = *data;
   node->text = name->text;
   node->distance = CQL_DISTANCE_IGNORED;
+  cql__pool_init(node);
   return node;
 }
 
@@ -34,6 +36,7 @@ void cql_node_unref(cql_node_t *node) {
 }
 
 void cql__node_end(cql_node_t *node) {
+  cql__pool_deinit(node);
   for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_free(node->channels[i]);
   while (node->retired) {
     cql__channel *next = node->retired->next;
@@ -47,37 +50,6 @@ void cql__node_end(cql_node_t *node) {
   cql_node_unref(node);
 }
 
-static void shrink(cql_node_t *node, uint32_t count, const char *why) {
-  while (node->channel_count > count) {
-    node->cluster->slot_count--;
-    cql__channel_retire(node->channels[--node->channel_count], why);
-  }
-}
-
-static int grow(cql_node_t *node, uint32_t count) {
-  cql__cluster *cluster = node->cluster;
-  uint32_t more = count - node->channel_count;
-  cql__channel **channels = cql__realloc(node->channels, count * sizeof(cql__channel *));
-  if (!channels) return CQL_ENOMEM;
-  node->channels = channels;
-  if (cql__cluster_reserve(cluster, cluster->slot_count + more)) return CQL_ENOMEM;
-  uint32_t made = node->channel_count;
-  while (made < count && (channels[made] = cql__channel_new(node, made))) made++;
-  if (made < count) {
-    while (made > node->channel_count) cql__channel_free(channels[--made]);
-    return CQL_ENOMEM;
-  }
-  cluster->slot_count += more;
-  node->channel_count = count;
-  return 0;
-}
-
-int cql__node_resize(cql_node_t *node, uint32_t count, const char *why) {
-  if (count > node->channel_count) return grow(node, count);
-  shrink(node, count, why);
-  return 0;
-}
-
 void cql__node_open(cql_node_t *node) {
   for (uint32_t i = 0; i < node->channel_count; i++) {
     cql__channel *channel = node->channels[i];
@@ -87,18 +59,14 @@ void cql__node_open(cql_node_t *node) {
 
 int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
   node->undecided = 0;
-  uint32_t count = distance == CQL_DISTANCE_IGNORED  ? 0
-                   : distance == CQL_DISTANCE_REMOTE ? node->cluster->per_node_remote
-                                                     : node->cluster->per_node;
-  if (count > node->channel_count) {
-    int error = grow(node, count);
-    if (error) return error;
-  }
+  uint32_t count = cql__pool_size(node, distance);
+  if (count != node->channel_count &&
+      cql__pool_fit(node, count, NULL, "closed: the node's distance has changed"))
+    return CQL_ENOMEM;
   node->distance = distance;
   cql__routing_changed(&node->cluster->routing);
   if (distance != CQL_DISTANCE_IGNORED)
     for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_regroup(node->channels[i]);
-  shrink(node, count, "closed: the node's distance has changed");
   cql__node_open(node);
   return 0;
 }
@@ -111,6 +79,8 @@ void cql__node_move(cql_node_t *node, const cql__address *address) {
   if (!name) return; /* it stays where it was until the topology is read again */
   node->data.address = *address;
   node->text = name->text;
+  node->shard_port_from = 0;
+  cql__pool_drop_surplus(node);
   for (uint32_t i = 0; i < count; i++) {
     cql__channel *channel = node->channels[i];
     if (cql__channel_serves(channel)) {
@@ -160,6 +130,6 @@ int cql__node_describe(const cql_node_t *node, cql_node_info_t *out) {
   out->connections = node->serving_count;
   out->in_flight = 0;
   cql__node_each(node, count_in_flight, &out->in_flight);
-  out->shards = 1;
+  out->shards = node->shard_count ? node->shard_count : 1;
   return 0;
 }

@@ -30,16 +30,23 @@ struct cql_node_s {
   cql__channel **channels;
   uint32_t channel_count; /* slots */
   uint32_t serving_count; /* connections that take requests */
-  cql__channel *retired;  /* until they close */
+  cql__channel *retired;  /* until they close; surplus too */
+  /* its pool: see pool.h */
+  uint32_t shard_count;     /* 0: not known yet */
+  uint8_t ignore_msb;       /* see shard.h */
+  uint16_t shard_port;      /* 0: none */
+  uint64_t shard_port_from; /* it isn't used before then */
+  uint32_t surplus_count;
+  uint32_t rounds;    /* in a row in which surplus didn't help */
+  uint32_t reshards;  /* since it was full last */
+  uint8_t starved;    /* there was no memory to do as connections told; see `growing` */
+  cql__timer growing; /* what had to wait */
 };
 
 /* CQL_ENOMEM: NULL. */
 cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data);
 /* Its connections and itself, at the cluster's end; who holds it keeps the rest. */
 void cql__node_end(cql_node_t *node);
-/* So many slots: those that are new are to be opened with cql__node_open(), those that are too many
- * retire. CQL_ENOMEM: as before. */
-int cql__node_resize(cql_node_t *node, uint32_t count, const char *why);
 /* Opens all that is closed. */
 void cql__node_open(cql_node_t *node);
 /* Its place has changed: those that are connected are regrouped, and it is resized. */

@@ -78,6 +78,7 @@ static void tell_channel(cql_session_t *session, int type, const cql__channel *c
   event.address = channel->node->text;
   event.message = why;
   event.node = channel->node;
+  event.shard = cql__channel_shard(channel);
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
 }
 
@@ -308,6 +309,8 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->connection_events = &connection_events;
   cluster->per_node = (uint32_t)config->connections_per_node;
   cluster->per_node_remote = (uint32_t)config->connections_remote;
+  cluster->per_shard = (uint32_t)config->connections_per_shard;
+  cluster->tls = (int)config->tls;
   cluster->reconnect_min_ms = (uint32_t)config->reconnect_min_ms;
   cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;
   cluster->version_pinned = config->protocol_version != 0;

@@ -24,7 +24,7 @@ unit.cdef("config", [[
     char *local_datacenter, *local_rack;
     int64_t datacenter_failover, failover_local_consistency;
     int64_t discover;
-    int64_t connections_per_node, connections_remote;
+    int64_t connections_per_shard, connections_per_node, connections_remote;
     int64_t requests_max, streams_max, frame_size_max;
     int64_t server_timestamps;
     int64_t throw_on_overload;
