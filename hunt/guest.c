@@ -32,7 +32,8 @@ static void configure(cql_config_t *config) {
   option(config, "compression", OF(s, lz4) ? "lz4" : "none");
   option(config, "consistency", OF(s, copies) == 3 ? "quorum" : "one");
   number(config, "streams_max", guest_streams());
-  number(config, "connections_per_node", OF(s, connections));
+  number(config, OF(s, shards) ? "connections_per_shard" : "connections_per_node",
+         OF(s, connections));
   number(config, "connect_timeout_ms", 2000);
   number(config, "reconnect_max_ms", RECONNECT_MAX_MS);
   number(config, "heartbeat_ms", HEARTBEAT_MS);

@@ -242,16 +242,13 @@ static void judge_memory(const guest *g) {
 
 static void judge_connections(const cql_metrics_t *m) {
   const script *s = &w.script;
-  uint32_t at_least = 0, at_most = 0, each = (uint32_t)OF(s, connections);
-  uint32_t most = (uint32_t)OF(s, shards) > each ? (uint32_t)OF(s, shards) : each;
+  uint32_t wanted = 0, each = (uint32_t)(OF(s, connections) * (OF(s, shards) ? OF(s, shards) : 1));
   for (int i = 0; i < w.node_count; i++) {
     if (cql_sim_node_state(w.sim, i) != CQL_SIM_UP) continue;
     if (i >= w.contact_count && !OF(s, discover)) continue;
-    at_least += OF(s, shards) ? 1 : each;
-    at_most += most;
+    wanted += each;
   }
-  CHECK(m->connections >= at_least && m->connections <= at_most,
-        "at rest: %u connections, not %u to %u", m->connections, at_least, at_most);
+  CHECK(m->connections == wanted, "at rest: %u connections, not %u", m->connections, wanted);
 }
 
 /* `fresh`: connections on which an answer is owed for ever have been replaced. */

@@ -98,7 +98,7 @@ struct cql__connection {
   cql__features features; /* of this connection, from SUPPORTED on */
   cql__timer deadline;    /* of the handshake; of retiring; of USE */
   cql__timer heartbeat;
-  cql__timer second; /* ages orphans */
+  cql__timer second;               /* ages orphans */
   uint64_t last_read, read_before; /* the last two times that something came */
   uint64_t heartbeat_sent;
   const char *retiring; /* why: it ends with its last answer, and takes nothing new; else NULL */
