@@ -153,7 +153,8 @@ enum {
   CQL_EVENT_CONTROL_CLOSED = 16,   /* address, status, message: it is opened elsewhere */
   CQL_EVENT_TOPOLOGY = 17,         /* the nodes and tokens have been read */
   CQL_EVENT_KEYSPACE = 18,         /* message: what all connections use now */
-  CQL_EVENT_AGREEMENT = 19,        /* status 0, or ETIMEOUT: the nodes' schemas still differ */
+  CQL_EVENT_AGREEMENT = 19,        /* status 0, or ETIMEOUT: the nodes still differ; node, if
+                                       one told; message: the version of its schema */
   CQL_EVENT_REPREPARED = 20,       /* address, message: a node had forgotten this statement */
   CQL_EVENT_TABLET = 21,           /* schema: keyspace and table of which one was learned */
   CQL_EVENT_RESOLVE_FAILED = 22,   /* status, message: a name has no address */
@@ -184,7 +185,8 @@ enum {
   CQL_OPTION_TIMESTAMP = 4,        /* `timestamp` counts; else the session's generator */
   CQL_OPTION_SERVER_TIMESTAMP = 8, /* none is sent: the server's clock decides */
   CQL_OPTION_NOW_IN_SECONDS = 16,  /* `now_in_seconds` counts (v5) */
-  CQL_OPTION_SKIP_METADATA = 32    /* v3, v4: trust the metadata of the prepare; v5 always does */
+  CQL_OPTION_SKIP_METADATA = 32,   /* v3, v4: trust the metadata of the prepare; v5 always does */
+  CQL_OPTION_NO_AGREEMENT = 64     /* a change of the schema isn't waited for on other nodes */
 };
 
 /* Of cql_bind_encoded(): the bytes hold unset values. A hint: they are looked at anyway. */
@@ -342,6 +344,8 @@ typedef struct cql_completion_s {
   uint32_t attempts;        /* how often it was sent */
   int32_t consistency;      /* that it asked for */
   int32_t shard;            /* of a ScyllaDB node, that it was sent to last; -1: none */
+  int32_t schema_agreed;    /* of a change of the schema: 1, all nodes have it; 0: within the time
+                               that there was they had not, or nobody could tell; -1: not asked */
 } cql_completion_t;
 
 /* How one request differs from its session's settings. Zero it with cql_options_init(). */
@@ -464,6 +468,13 @@ CQL_API int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out
  * 200 bytes; CQL_ECLOSED, CQL_ENOMEM. */
 CQL_API int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
                             uint32_t tag);
+/* Do the nodes agree on the schema? Asks one of them every schema_agreement_interval_ms until they
+ * do, for `timeout_ms`; 0: once. Nodes that are down don't count. Completes with `tag`: 0; or
+ * CQL_ETIMEOUT, `schema_agreed` then being 0: they were seen to differ; -1: nobody could tell. (A
+ * request that changes the schema waits like this by itself, on the node that made the change,
+ * until schema_agreement_ms or its own timeout have passed; then it completes, with its result, in
+ * any case.) CQL_EINVAL: a negative time; CQL_ECLOSED, CQL_ENOMEM. */
+CQL_API int cql_session_agreement(cql_session_t *session, int timeout_ms, uint32_t tag);
 /* Readable state for people: nodes, connections, streams. Writes at most `size` bytes with a final
  * NUL; the full length as snprintf() would say. Not for parsing. */
 CQL_API int cql_session_dump(const cql_session_t *session, char *out, size_t size);

@@ -101,7 +101,8 @@ enum {
   CQL_OPTION_TIMESTAMP = 4,
   CQL_OPTION_SERVER_TIMESTAMP = 8,
   CQL_OPTION_NOW_IN_SECONDS = 16,
-  CQL_OPTION_SKIP_METADATA = 32
+  CQL_OPTION_SKIP_METADATA = 32,
+  CQL_OPTION_NO_AGREEMENT = 64
 };
 typedef struct cql_config_s cql_config_t;
 typedef struct cql_session_s cql_session_t;
@@ -227,6 +228,7 @@ typedef struct cql_completion_s {
   uint32_t attempts;
   int32_t consistency;
   int32_t shard;
+  int32_t schema_agreed;
 } cql_completion_t;
 typedef struct cql_options_s {
   int32_t consistency;
@@ -287,6 +289,7 @@ typedef struct cql_metrics_s {
  int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out);
  int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
                             uint32_t tag);
+ int cql_session_agreement(cql_session_t *session, int timeout_ms, uint32_t tag);
  int cql_session_dump(const cql_session_t *session, char *out, size_t size);
  uint32_t cql_session_nodes(const cql_session_t *session, uint32_t max, cql_node_t **out);
  cql_node_t *cql_node_ref(cql_node_t *node);

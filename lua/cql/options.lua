@@ -28,6 +28,7 @@ local node_of = require "cql.node"
 ---@field shard integer? of that node (ScyllaDB)
 ---@field routing_key string|string[]|nil bytes of the partition key or its parts, of plain text
 ---@field token number|ffi.cdata*|nil the same by a token of Murmur3Partitioner
+---@field agreement boolean? false: a change of the schema isn't waited for on other nodes
 ---@field prefetch boolean? rows:each() asks for the next page before it needs it
 
 local options_of = {}
@@ -160,7 +161,9 @@ local SWITCHES = {
   tracing = ffi.C.CQL_OPTION_TRACING,
   server_timestamp = ffi.C.CQL_OPTION_SERVER_TIMESTAMP,
   skip_metadata = ffi.C.CQL_OPTION_SKIP_METADATA,
+  agreement = ffi.C.CQL_OPTION_NO_AGREEMENT,
 }
+local INVERSE = { agreement = true } -- switches that set their flag when they are false
 
 local BOOLEANS = { plain = true, array = true, view = true, prefetch = true } -- read elsewhere
 
@@ -179,6 +182,7 @@ local function set_switch(name, value)
   local why = wrong_boolean(name, value)
   if why then return why end
   local flag = SWITCHES[name]
+  if INVERSE[name] then value = not value end
   struct.flags = value and bit.bor(struct.flags, flag) or bit.band(struct.flags, bit.bnot(flag))
 end
 

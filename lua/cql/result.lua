@@ -60,6 +60,7 @@ end
 ---@field shard integer? of a ScyllaDB node
 ---@field consistency string
 ---@field attempts integer how often the request was sent
+---@field schema_agreed boolean? of a change of the schema: all nodes have it; nil: nobody asked
 ---@field tracing_id string? of a traced request
 ---@field warnings string[]? of the server
 ---@field payload table<string, string>? custom payload of the answer
@@ -78,6 +79,7 @@ local function execution_of(done, c)
     attempts = done.attempts,
     shard = done.shard >= 0 and done.shard or nil,
   }
+  if done.schema_agreed >= 0 then execution.schema_agreed = done.schema_agreed == 1 end
   if not c then return execution end
   if c.warnings.length >= 0 then execution.warnings = string_list(c.warnings) end
   if c.payload.length >= 0 then execution.payload = bytes_map(c.payload) end

@@ -27,6 +27,7 @@ local submit_to, encode_values = pump.submit, binder_of.encode
 
 local STATEMENTS_MAX = 1000 -- that a session prepared by itself
 local DRAIN_MS, DRAIN_MAX_MS = 5000, 24 * 3600000 -- of close()
+local AGREEMENT_MS = 10000
 local KEYSPACE_MAX = 200 -- bytes of a name
 
 ---@class cql.Session
@@ -615,6 +616,47 @@ function Session:refresh() return begin(self, C.cql_session_refresh) end
 ---@return boolean? true
 ---@return cql.Error?
 function Session:refresh_distances() return begin(self, C.cql_session_refresh_distances) end
+
+-- Looks whether the nodes agree, for so long.
+local function agreement(session, timeout_ms)
+  if not session.handle then return refuse(closed(session)) end
+  local failure = undriven(session)
+  if failure then return nil, failure end
+  local waiter = new_waiter "seldom"
+  local slot = pump.slot(session, waiter, session.mode)
+  local status = C.cql_session_agreement(session.handle, timeout_ms, slot)
+  if status ~= 0 then
+    pump.unused(session, slot)
+    return nil, error_of.status(status)
+  end
+  local rows
+  rows, failure = wait(session, waiter)
+  if rows then return true end
+  return nil, failure
+end
+
+--- Do all nodes that are up have the same schema now?
+---@return boolean?
+---@return cql.Error?
+function Session:check_schema_agreement()
+  local agreed, failure = agreement(self, 0)
+  local execution = failure and failure.execution
+  if execution and execution.schema_agreed == false then return false end
+  return agreed, failure
+end
+
+--- Waits until all nodes that are up have the same schema, for at most so long (10,000 if nil): the
+--- error TIMEOUT then. A statement that changes the schema waits by itself.
+---@param timeout_ms integer?
+---@return boolean? true
+---@return cql.Error?
+function Session:wait_schema_agreement(timeout_ms)
+  timeout_ms = timeout_ms or AGREEMENT_MS
+  if type(timeout_ms) ~= "number" or not (timeout_ms >= 1 and timeout_ms <= DRAIN_MAX_MS) then
+    error("wait_schema_agreement takes milliseconds, 1 to 86400000", 2)
+  end
+  return agreement(self, timeout_ms)
+end
 
 --- Events of this session from now on, in a queue of their own that holds `options.size` of them
 --- (1,000); then the oldest are lost, and the next one read says how many were. Read them with

@@ -60,6 +60,7 @@ function peer.new(options, seed, before)
   self.sim = C.cql__sim_new(seed or 1, 1000)
   local config = C.cql_config_new()
   C.cql_config_set(config, "discover", "false") -- the spec is a node, and knows of no tables
+  C.cql_config_set(config, "schema_agreement_ms", "0") -- nor of schemas
   for name, value in pairs(options or {}) do
     local result = C.cql_config_set(config, name, tostring(value))
     assert(result == 0, ffi.string(C.cql_config_error(config)))
@@ -304,6 +305,7 @@ function Peer:collect()
     for i = 0, count - 1 do
       local c = out[i]
       local entry = { tag = c.tag, kind = c.kind, status = c.status, code = c.code,
+        schema_agreed = c.schema_agreed,
         result = c.result ~= nil and c.result or nil }
       if c.event ~= nil then
         entry.message, entry.address = ffi.string(c.event.message), ffi.string(c.event.address)

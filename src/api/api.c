@@ -130,6 +130,12 @@ int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
   return cql__session_use(session, keyspace, length, tag);
 }
 
+int cql_session_agreement(cql_session_t *session, int timeout_ms, uint32_t tag) {
+  if (forked(session)) return CQL_EFORKED;
+  if (session->engine.closing) return CQL_ECLOSED;
+  return timeout_ms < 0 ? CQL_EINVAL : cql__session_agreement(session, (uint32_t)timeout_ms, tag);
+}
+
 int cql_session_dump(const cql_session_t *session, char *out, size_t size) {
   return forked(session) ? CQL_EFORKED : cql__session_dump(session, out, size);
 }
@@ -168,7 +174,7 @@ int cql_request_take(cql_session_t *session, cql_request_t **out) {
   *out = NULL;
   if (forked(session)) return CQL_EFORKED;
   if (engine->closing) return CQL_ECLOSED;
-  if (engine->metrics.taken >= engine->requests_max) return CQL_EBUSY;
+  if (engine->metrics.taken - engine->errands >= engine->requests_max) return CQL_EBUSY;
   *out = cql__request_take(engine);
   return *out ? 0 : CQL_ENOMEM;
 }

@@ -4,12 +4,14 @@
  *   SENT -> PENDING        it was lost and may be sent again             [on_lost]
  *   SENT -> PREPARING      UNPREPARED: PREPARE on the same connection    [prepare_again]
  *   PREPARING -> SENT      and the request once more                     [on_prepared]
+ *   SENT -> AGREEING       it has changed the schema                     [agreement.c]
  *   any -> DONE            [cql__request_finish]
  */
 #include <assert.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "execute/agreement.h"
 #include "execute/result.h"
 #include "execute/retry.h"
 #include "execute/route.h"
@@ -190,6 +192,10 @@ static void send_gathered(cql_request_t *request, cql__connection *connection) {
     cql__connection_flush(connection);
 }
 
+void cql__attempt_send(cql_request_t *request, cql__channel *channel) {
+  send_gathered(request, &channel->connection);
+}
+
 void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
   if (cql__route_is_lost(request)) {
     cql__request_finish(request, CQL_ENOHOST, 0, NULL);
@@ -250,6 +256,7 @@ void cql__attempt_abandon(cql_request_t *request, int error) {
       cql__connection_orphan(request->connection, request->stream);
       leave_stream(request);
       break;
+    case CQL__REQUEST_AGREEING: cql__agreement_abandon(request, error); return;
     default: return;
   }
   cql__request_finish(request, error, 0, NULL);
@@ -387,7 +394,7 @@ static int verdict_of(cql_request_t *request, const cql__connection *connection,
 static int tried_again(cql_request_t *request, cql__connection *connection, int status,
                        const cql_result_t *result) {
   cql__engine *engine = request->engine;
-  if (engine->closing || request->use) return 0;
+  if (engine->closing || request->use || request->errand) return 0;
   int verdict = verdict_of(request, connection, status, result);
   if (verdict == CQL__RETRY_SAME) {
     if (send_on(request, connection)) return 0;
@@ -451,7 +458,9 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
     learn(request, result->shown.payload);
   if (result->shown.kind != CQL_RESULT_ERROR) {
     if (result->shown.kind == CQL_RESULT_KEYSPACE && !request->use) warn_of_use(request);
-    cql__request_finish(request, 0, 0, &result->shown);
+    if (result->shown.kind != CQL_RESULT_SCHEMA_CHANGE ||
+        !cql__agreement_begin(request, connection, &result->shown))
+      cql__request_finish(request, 0, 0, &result->shown);
     return;
   }
   if (handled_unprepared(request, connection, result) ||
@@ -478,7 +487,7 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
   cql_request_t *request = waiter;
   cql__engine *engine = request->engine;
   leave_stream(request);
-  if (engine->closing || request->use ||
+  if (engine->closing || request->use || request->errand ||
       verdict_of(request, connection, CQL_ECONNECTION, NULL) != CQL__RETRY_NEXT) {
     cql__request_finish(request, CQL_ECONNECTION, 0, NULL);
     return;
@@ -535,7 +544,7 @@ typedef struct cancel_tag {
 
 static void cancel(cql_request_t *request, void *user) {
   cancel_tag *wanted = user;
-  if (request->tag != wanted->tag || request->state == CQL__REQUEST_TAKEN ||
+  if (request->tag != wanted->tag || request->errand || request->state == CQL__REQUEST_TAKEN ||
       request->state == CQL__REQUEST_DONE)
     return;
   wanted->count++;

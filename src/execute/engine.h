@@ -14,22 +14,25 @@ typedef struct cql__engine {
   int32_t page_size;
   uint32_t request_timeout_ms;
   uint32_t requests_max;
+  uint32_t agreement_ms, agreement_interval_ms; /* of the schema; see agreement.h */
   int server_timestamps;
   int leaves_datacenter; /* also with a consistency that asks for the local one */
   /* changes */
   cql__pool *pool;
   cql__wheel wheel;
   cql__rand rand;
-  cql__list dirty;   /* connections to flush */
-  cql__list fresh;   /* submitted, deadline not stamped yet: by cql_request_s.timer.link */
-  cql__list pending; /* waiting for a connection, oldest first: by .link */
-  cql__list done;    /* waiting to be polled: by .link */
+  cql__list dirty;      /* connections to flush */
+  cql__list fresh;      /* submitted, deadline not stamped yet: by cql_request_s.timer.link */
+  cql__list pending;    /* waiting for a connection, oldest first: by .link */
+  cql__list done;       /* waiting to be polled: by .link */
+  cql__list agreements; /* of the schema, waited for; see agreement.c */
   cql__cluster cluster;
   cql__shapes shapes;
   cql_metrics_t metrics;
   struct cql__request_chunk *chunks;
   struct cql_request_s *free_requests;
   int64_t last_timestamp; /* of a request, in microseconds */
+  uint32_t errands;       /* requests that are our own; see errand.h */
   uint8_t clock_read;     /* `last_timestamp` is of this turn */
   uint8_t closing;
   uint64_t drift_told; /* when the last warning about timestamps is so old that another may come */
@@ -37,6 +40,7 @@ typedef struct cql__engine {
   void (*tell)(void *user, int type, const char *address, const char *text);
   /* likewise: a tablet of that table was learned */
   void (*learned)(void *user, cql_slice_t keyspace, cql_slice_t table);
+  void (*tell_node)(void *user, int type, int status, cql_node_t *node, const char *text);
   void *user;
 } cql__engine;
 
@@ -46,6 +50,8 @@ void cql__engine_free_requests(cql__engine *engine);
 
 /* Puts the request on a connection, or in line for one. attempt.c */
 void cql__attempt_start(cql__engine *engine, struct cql_request_s *request);
+/* Puts it on this one, which serves. Its end comes later, in any case. */
+void cql__attempt_send(struct cql_request_s *request, cql__channel *channel);
 /* Those in line go to whoever accepts now. */
 void cql__attempt_pending(cql__engine *engine);
 /* Ends a request with a local error wherever it stands. */

@@ -49,7 +49,9 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   engine->metrics.taken++;
   request->state = CQL__REQUEST_TAKEN;
   request->opcode = request->attempts = request->reprepares = 0;
-  request->has_unset = request->bound = request->use = 0;
+  request->has_unset = request->bound = request->use = request->errand = 0;
+  request->on_done = NULL;
+  request->schema_agreed = -1;
   request->consistency = engine->consistency;
   request->serial_consistency = engine->serial_consistency;
   request->address = NULL;
@@ -134,7 +136,7 @@ void cql__engine_free_requests(cql__engine *engine) {
     struct cql__request_chunk *next = engine->chunks->next;
     for (int i = 0; i < CHUNK_REQUESTS; i++) {
       cql_request_t *request = &engine->chunks->requests[i];
-      if (request->state == CQL__REQUEST_DONE && request->result) cql_result_free(request->result);
+      if (request->result) cql_result_free(request->result);
       drop_content(request);
       cql__block_unref(request->body);
     }

@@ -6,6 +6,7 @@
  * a prepared statement, consistency and flags, suffix.
  *
  *   FREE -> TAKEN -> PENDING <-> SENT <-> PREPARING -> DONE -> FREE
+ *                                SENT -> AGREEING --^
  *
  * PENDING stands in engine->pending, SENT and PREPARING hold a stream, DONE in engine->done. */
 #ifndef CQL_EXECUTE_REQUEST_H
@@ -20,6 +21,7 @@ enum {
   CQL__REQUEST_PENDING,
   CQL__REQUEST_SENT,
   CQL__REQUEST_PREPARING,
+  CQL__REQUEST_AGREEING, /* it has its result, and waits for the nodes to agree on the schema */
   CQL__REQUEST_DONE
 };
 
@@ -56,7 +58,7 @@ struct cql_request_s {
   cql__engine *engine;
   uint32_t tag;
   uint32_t timeout_ms;
-  /* when DONE */
+  /* when DONE, the result also when AGREEING */
   cql_result_t *result;
   int32_t status, server_code;
   const char *address; /* of the node that it was sent to last; NULL: not yet */
@@ -67,7 +69,9 @@ struct cql_request_s {
   uint8_t reprepares;
   uint8_t has_unset;
   uint8_t bound;
-  uint8_t use; /* a USE of the session's: see session/use.c */
+  uint8_t use;          /* a USE of the session's: see session/use.c */
+  uint8_t errand;       /* of the library: see errand.h */
+  int8_t schema_agreed; /* as cql_completion_t has it */
   uint16_t consistency;
   uint16_t serial_consistency; /* 0: none */
   uint16_t stream;
@@ -76,6 +80,11 @@ struct cql_request_s {
   uint32_t options;     /* CQL_OPTION_* */
   int32_t page_size;
   struct cql_request_s *next_free;
+  /* NULL: its end is polled. Else this is called instead; 1: it isn't to be polled, and the slot is
+     the callee's. */
+  int (*on_done)(struct cql_request_s *request);
+  void (*on_errand)(void *owner, const struct cql_request_s *request); /* see errand.h */
+  void *owner;                 /* of an errand, or AGREEING: what it waits for */
   cql__connection *connection; /* while it holds a stream */
   cql_prepared_t *prepared;    /* EXECUTE */
   cql__metadata *columns;      /* EXECUTE: those whose id was sent, referenced; an answer without

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/plant.h"
+#include "execute/agreement.h"
 #include "wire/proto.h"
 
 /* After the last connection has gone names are looked up again. */
@@ -26,14 +27,20 @@ void cql__session_tell(cql_session_t *session, int type, int status, const char 
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
 }
 
-void cql__session_tell_node(cql_session_t *session, int type, cql_node_t *node,
-                            const char *message) {
+static void tell_node(cql_session_t *session, int type, int status, cql_node_t *node,
+                      const char *message) {
   cql_event_t event = cql__event_none;
   event.type = type;
-  event.address = node->text;
+  event.status = status;
+  event.address = node ? node->text : "";
   event.message = message;
   event.node = node;
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
+}
+
+void cql__session_tell_node(cql_session_t *session, int type, cql_node_t *node,
+                            const char *message) {
+  tell_node(session, type, 0, node, message);
 }
 
 /* For what comes once: it must arrive, whatever else is lost. */
@@ -57,6 +64,10 @@ static void on_learned(void *user, cql_slice_t keyspace, cql_slice_t table) {
   event.schema.keyspace = keyspace;
   event.schema.name = table;
   cql__queue_put(&((cql_session_t *)user)->queue, CQL_EVENT, 0, &event);
+}
+
+static void on_tell_node(void *user, int type, int status, cql_node_t *node, const char *text) {
+  tell_node(user, type, status, node, text);
 }
 
 static void give_up(cql_session_t *session, int error, const char *why) {
@@ -259,6 +270,8 @@ static void copy_settings(cql_session_t *session) {
   engine->requests_max = (uint32_t)config->requests_max;
   engine->server_timestamps = (int)config->server_timestamps;
   engine->leaves_datacenter = (int)config->failover_local_consistency;
+  engine->agreement_ms = (uint32_t)config->schema_agreement_ms;
+  engine->agreement_interval_ms = (uint32_t)config->schema_agreement_interval_ms;
 }
 
 static void on_drained(cql__timer *timer);
@@ -284,10 +297,12 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cql__list_init(&engine->fresh);
   cql__list_init(&engine->pending);
   cql__list_init(&engine->done);
+  cql__list_init(&engine->agreements);
   cql__wheel_init(&engine->wheel, cql__link_now(link));
   cql__rand_seed(&engine->rand, link->ops->chance(link));
   engine->learned = on_learned;
   engine->tell = on_tell;
+  engine->tell_node = on_tell_node;
   engine->user = session;
   cql__timer_init(&session->drain, on_drained);
   cql__timer_init(&session->resolving, cql__contacts_on_timer);
@@ -343,6 +358,7 @@ void cql__session_free(cql_session_t *session) {
   cql__engine *engine = &session->engine;
   engine->closing = 1;
   cql__questions_drop(session, NULL);
+  cql__agreement_deinit(engine);
   cql__control_deinit(&session->control);
   cql__cluster_deinit(&engine->cluster);
   cql__engine_free_requests(engine);
@@ -371,7 +387,7 @@ void cql__session_before(cql_session_t *session) {
 static int is_drained(const cql_session_t *session) {
   const cql__engine *engine = &session->engine;
   return session->draining && !engine->metrics.in_flight && !engine->metrics.queued &&
-         !session->use_request;
+         !session->use_request && cql__list_empty(&engine->agreements);
 }
 
 /* All that is left ends now; CLOSED is told when that has been polled. */
@@ -434,6 +450,16 @@ void cql__session_submit(cql_request_t *request, uint32_t tag) {
   cql__attempt_start(engine, request);
 }
 
+int cql__session_agreement(cql_session_t *session, uint32_t timeout_ms, uint32_t tag) {
+  cql_request_t *request = cql__request_take(&session->engine);
+  if (!request) return CQL_ENOMEM;
+  request->tag = tag;
+  session->engine.metrics.requests++;
+  int error = cql__agreement_ask(request, timeout_ms);
+  if (error) cql__request_release(request);
+  return error;
+}
+
 static void fill_notice(cql_session_t *session, const cql__notice *notice, cql_completion_t *out) {
   *out = (cql_completion_t){.tag = notice->tag,
                             .kind = notice->kind,
@@ -470,7 +496,7 @@ static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t
   while (count < max && !cql__list_empty(&engine->done)) {
     cql_request_t *request = cql__container(engine->done.next, cql_request_t, link);
     cql__list_remove(&request->link);
-    if (request->use && cql__use_request_done(session, request)) continue;
+    if (request->on_done && request->on_done(request)) continue;
     out[count++] = (cql_completion_t){.tag = request->tag,
                                       .kind = CQL_DONE,
                                       .status = request->status,
@@ -479,7 +505,8 @@ static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t
                                       .address = request->address,
                                       .attempts = request->attempts,
                                       .shard = request->sent_shard,
-                                      .consistency = request->consistency};
+                                      .consistency = request->consistency,
+                                      .schema_agreed = request->schema_agreed};
     if (CQL__PLANTED(CQL__PLANT_LEAK) && request->status == CQL_ETIMEOUT) continue;
     if (CQL__PLANTED(CQL__PLANT_CRASH) && request->status == CQL_ETIMEOUT) abort();
     cql__request_release(request);
@@ -511,6 +538,7 @@ int cql__session_close(cql_session_t *session, int drain_ms) {
   cql__engine *engine = &session->engine;
   if (session->ended) return 0;
   engine->closing = session->draining = 1;
+  cql__agreement_abandon_all(engine, CQL_ECLOSED);
   cql__timer_cancel(&session->resolving);
   if (drain_ms <= 0 || is_drained(session)) {
     end(session);

@@ -79,8 +79,8 @@ int cql__session_dump(const cql_session_t *session, char *out, size_t size);
 void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out);
 
 int cql__session_use(cql_session_t *session, const char *keyspace, size_t length, uint32_t tag);
-/* use.c: a USE of the session's has been answered. 1: it isn't to be polled yet. */
-int cql__use_request_done(cql_session_t *session, cql_request_t *request);
+/* Looks for so long whether the nodes agree on the schema; 0: once. */
+int cql__session_agreement(cql_session_t *session, uint32_t timeout_ms, uint32_t tag);
 void cql__use_on_used(void *owner, cql__connection *connection, int error);
 
 /* question.c: a connection asks for a token. 1; 0: the host answers no questions; CQL_ENOMEM. */

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "session/session.h"
 
-enum { USE_ASKED = 1, USE_TOLD = 2 };
+static int on_answered(cql_request_t *request);
 
 int cql__session_use(cql_session_t *session, const char *keyspace, size_t length, uint32_t tag) {
   cql__engine *engine = &session->engine;
@@ -27,7 +27,8 @@ int cql__session_use(cql_session_t *session, const char *keyspace, size_t length
   }
   session->use_keyspace = name;
   session->use_error = 0;
-  request->use = USE_ASKED;
+  request->use = 1;
+  request->on_done = on_answered;
   cql__session_submit(request, tag);
   return 0;
 }
@@ -40,7 +41,6 @@ static void tell_keyspace(cql_session_t *session) {
 static void finish(cql_session_t *session) {
   cql_request_t *request = session->use_request;
   session->use_request = NULL;
-  request->use = USE_TOLD;
   if (request->status == 0) request->status = session->use_error;
   if (request->status == 0) tell_keyspace(session);
   cql__list_append(&session->engine.done, &request->link);
@@ -61,9 +61,11 @@ static void use(cql__channel *channel, void *user) {
   cql__connection_use(&channel->connection);
 }
 
-int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
-  cql__engine *engine = &session->engine;
-  if (request->use != USE_ASKED) return 0;
+/* 1: it isn't to be polled yet. */
+static int on_answered(cql_request_t *request) {
+  cql__engine *engine = request->engine;
+  cql_session_t *session = cql__container(engine, cql_session_t, engine);
+  request->on_done = NULL;
   char *name = session->use_keyspace;
   session->use_keyspace = NULL;
   if (request->status) {
@@ -78,7 +80,6 @@ int cql__use_request_done(cql_session_t *session, cql_request_t *request) {
     session->use_request = request;
     return 1;
   }
-  request->use = USE_TOLD;
   tell_keyspace(session);
   return 0;
 }
