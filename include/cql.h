@@ -153,8 +153,8 @@ enum {
   CQL_EVENT_CONTROL_CLOSED = 16,   /* address, status, message: it is opened elsewhere */
   CQL_EVENT_TOPOLOGY = 17,         /* the nodes and tokens have been read */
   CQL_EVENT_KEYSPACE = 18,         /* message: what all connections use now */
-  CQL_EVENT_AGREEMENT = 19,        /* status 0, or ETIMEOUT: the nodes still differ; node, if
-                                       one told; message: the version of its schema */
+  CQL_EVENT_AGREEMENT = 19,        /* status 0, or ETIMEOUT: the nodes' schemas still differ; node,
+                                      if one told; message: the version of its schema */
   CQL_EVENT_REPREPARED = 20,       /* address, message: a node had forgotten this statement */
   CQL_EVENT_TABLET = 21,           /* schema: keyspace and table of which one was learned */
   CQL_EVENT_RESOLVE_FAILED = 22,   /* status, message: a name has no address */

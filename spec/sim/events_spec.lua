@@ -394,7 +394,7 @@ local CASES = {
 }
 
 -- Tested where the function that decides it is.
-local ELSEWHERE = { distance = "sim/nodes_spec.lua" }
+local ELSEWHERE = { agreement = "sim/agreement_spec.lua", distance = "sim/nodes_spec.lua" }
 
 describe("the event", function()
   for name, case in pairs(CASES) do

@@ -128,7 +128,8 @@ end)
 
 it("garbage, errors and silence are no answers: it ends with its result at its limit", function()
   local garbage = {
-    { server.rows({ { "a", 9 } }, { { u32(1) } }) }, { server.rows(VERSIONS, { { "short", HOST } }) },
+    { server.rows({ { "a", 9 } }, { { u32(1) } }) },
+    { server.rows(VERSIONS, { { "short", HOST } }) },
     { server.VOID }, { server.rows(VERSIONS, {}) }, { server.rows({ { "a", 9 }, { "b", 9 } }, {}) },
     { rows(ONE):sub(1, -5) }, { server.error(0x2200, "no such table"), "ERROR" }, { "" }, {},
   }

@@ -439,7 +439,7 @@ describe("a node of a script", function()
     assert.equal(before, version(sessions[2], "local"))
     world:run(function()
       assert(sessions[1]:execute("CREATE KEYSPACE k WITH replication = "
-        .. "{'class': 'SimpleStrategy', 'replication_factor': 1}"))
+        .. "{'class': 'SimpleStrategy', 'replication_factor': 1}", nil, { agreement = false }))
       local after = version(sessions[1], "local")
       assert.is_true(after ~= before)
       assert.equal(before, version(sessions[2], "local"))

@@ -23,9 +23,11 @@ typedef struct cql__agreement {
   uint8_t version[VERSION_SIZE];
   uint8_t has_version;
   uint8_t step;
-  uint8_t differ; /* what was read in this look */
-  uint8_t seen;   /* a look has shown that they differ */
-  uint8_t once;   /* one look will do */
+  uint8_t differ;  /* what was read in this look */
+  uint8_t seen;    /* a look has shown that they differ */
+  uint8_t once;    /* one look will do */
+  uint64_t change; /* of the newest change that is waited for, as engine->changes counts */
+  uint64_t look;   /* of the look */
 } cql__agreement;
 
 /* What is asked in a step: rows of (schema_version, host_id). */
@@ -66,12 +68,26 @@ static void end(cql__agreement *agreement, int status, int8_t agreed) {
   cql__request_finish(request, status, 0, result);
 }
 
+static int is_watch(const cql__agreement *agreement) { return agreement->request->errand; }
+
+/* They agree, and that was seen after the changes that nobody waits for but who watches: all of it
+ * is told by one event. */
+static void end_watches(const cql__agreement *agreed) {
+  cql__list *list = &agreed->request->engine->agreements, *next;
+  for (cql__list *at = list->next; at != list; at = next) {
+    cql__agreement *other = cql__container(at, cql__agreement, link);
+    next = at->next;
+    if (other != agreed && is_watch(other) && other->change < agreed->look) end(other, 0, 1);
+  }
+}
+
 /* It is known whether they agree, or won't be. */
 static void decide(cql__agreement *agreement, int agrees) {
   int is_change = agreement->request->result != NULL;
   int status = agrees ? 0 : CQL_ETIMEOUT;
   int8_t agreed = agrees ? 1 : agreement->seen || is_change ? 0 : -1;
   tell(agreement, status);
+  if (agrees) end_watches(agreement);
   end(agreement, is_change ? 0 : status, agreed);
 }
 
@@ -173,11 +189,11 @@ static void on_answer(void *owner, const cql_request_t *errand) {
     ask(agreement);
     return;
   }
-  if (!agreement->differ) {
+  if (!agreement->differ && agreement->change < agreement->look) {
     decide(agreement, 1);
     return;
   }
-  agreement->seen = 1;
+  agreement->seen |= agreement->differ;
   if (agreement->once)
     decide(agreement, 0);
   else
@@ -218,6 +234,7 @@ static void ask(cql__agreement *agreement) {
 
 static void look(cql__agreement *agreement) {
   agreement->step = LOCAL;
+  agreement->look = ++agreement->request->engine->changes;
   agreement->has_version = agreement->differ = 0;
   ask(agreement);
 }
@@ -260,6 +277,36 @@ int cql__agreement_begin(cql_request_t *request, const cql__connection *connecti
   request->result = result;
   look(agreement);
   return 1;
+}
+
+static int release(cql_request_t *request) {
+  request->engine->errands--;
+  cql__request_release(request);
+  return 1;
+}
+
+/* Changes come as several events: the first look is a little later, and sees them all. */
+void cql__agreement_watch(cql__engine *engine) {
+  if (engine->agreement_ms == 0 || engine->closing) return;
+  uint64_t change = ++engine->changes;
+  for (cql__list *at = engine->agreements.next; at != &engine->agreements; at = at->next) {
+    cql__agreement *other = cql__container(at, cql__agreement, link);
+    if (!is_watch(other)) continue;
+    other->change = change;
+    return;
+  }
+  cql_request_t *request = cql__request_take(engine);
+  if (!request) return;
+  cql__agreement *agreement = new_agreement(request, engine->agreement_ms);
+  if (!agreement) {
+    cql__request_release(request);
+    return;
+  }
+  request->errand = 1;
+  request->on_done = release;
+  engine->errands++;
+  agreement->change = change;
+  look_later(agreement);
 }
 
 int cql__agreement_ask(cql_request_t *request, uint32_t timeout_ms) {

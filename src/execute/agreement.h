@@ -11,6 +11,8 @@ int cql__agreement_begin(cql_request_t *request, const cql__connection *connecti
 /* The same for nothing but the answer: a taken request that says nothing. `timeout_ms` 0: one look.
  * It ends with 0 or CQL_ETIMEOUT. CQL_ENOMEM. */
 int cql__agreement_ask(cql_request_t *request, uint32_t timeout_ms);
+/* Others have changed the schema: the event AGREEMENT is to follow. */
+void cql__agreement_watch(cql__engine *engine);
 /* Its request waits no more. What has changed has changed, so its status is 0, unless its host
  * cancelled it or asked for nothing but the answer: then it is `error`. */
 void cql__agreement_abandon(cql_request_t *request, int error);

@@ -26,6 +26,7 @@ typedef struct cql__engine {
   cql__list pending;    /* waiting for a connection, oldest first: by .link */
   cql__list done;       /* waiting to be polled: by .link */
   cql__list agreements; /* of the schema, waited for; see agreement.c */
+  uint64_t changes;     /* of the schema, and looks at it, counted */
   cql__cluster cluster;
   cql__shapes shapes;
   cql_metrics_t metrics;

@@ -175,6 +175,7 @@ static void on_database(void *user, const cql__event *told) {
   event.message = message;
   if (cql__slice_is(told->type, "SCHEMA_CHANGE")) {
     event.type = CQL_EVENT_SCHEMA_CHANGE;
+    cql__agreement_watch(&session->engine);
     event.schema = told->schema;
   } else if (told->address.length == 4 || told->address.length == 16) {
     int status = cql__slice_is(told->type, "STATUS_CHANGE");
