@@ -102,7 +102,9 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
       local name = "row " .. id
       if id % 5 == 0 then return count(counts, session:execute(write, { id, name })) end
       local rows, err = session:execute(read, { id })
-      if rows and not (#rows == 1 and rows[1].id == id and rows[1].name == name) then
+      if rows and not rows[1] then
+        counts.missing[rows.execution.node] = (counts.missing[rows.execution.node] or 0) + 1
+      elseif rows and not (rows[1].id == id and rows[1].name == name) then
         counts.crossed = counts.crossed + 1
       end
       count(counts, rows, err)
@@ -111,7 +113,7 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
 
   -- Runs `fn` while all workers do the same over and over; gives the counts.
   local function under_load(fn, work)
-    local counts, ended = { ok = 0, crossed = 0, failed = {} }, false
+    local counts, ended = { ok = 0, crossed = 0, missing = {}, failed = {} }, false
     work = work or reading()
     local function rounds(worker)
       local round = 0
@@ -172,7 +174,9 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
 
   -- Until this was told of the node that had `address`.
   local function is_told(name, address)
-    eventually(function() return heard[name .. " " .. address], name .. " of " .. address end)
+    eventually(function()
+      return heard[name .. " " .. address], ("%s of %s\n%s"):format(name, address, session:dump())
+    end)
     heard[name .. " " .. address] = nil
   end
 
@@ -185,6 +189,7 @@ cassandra.describe("three nodes under load", { dcs = "2,1", racks = 2 }, functio
   local function nothing_went_wrong(counts)
     assert.same({}, counts.failed)
     assert.equal(0, counts.crossed)
+    assert.same({}, counts.missing) -- by node
     all_ended_once()
   end
 
