@@ -117,11 +117,11 @@ describe("a session", function()
     local node = assert(session:nodes())[2]
     world:node(2):kill()
     world.cql.sleep(1000)
-    local before = #world:asked()
+    local before = #world:asked { text = BY_ID }
     local rows, failure = session:execute(BY_ID, { 1 }, { node = node })
     assert.is_nil(rows)
     assert.equal("NO_HOST", failure.name)
-    assert.is_true(#world:asked() - before <= 1) -- its preparation
+    assert.is_true(#world:asked { text = BY_ID } - before <= 1) -- its preparation
     local plan = assert(session:plan(BY_ID, { 1 }, { node = node }))
     assert.same({ 1, node.address }, { #plan, plan[1].node.address })
   end)

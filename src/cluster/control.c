@@ -11,8 +11,10 @@
 
 /* Nodes with 256 tokens each take some 6 kB: a page is read and taken apart in well under 1 ms. */
 enum { PAGE_ROWS = 64 };
+/* More rows than a cluster can have: there is no end to what it tells. */
+enum { PAGES_MAX = 1024 };
 
-enum { OPENING = 0, REGISTER, LOCAL, PEERS_V2, PEERS, SORTING, KEYSPACES, TABLETS, QUIET };
+enum { OPENING, REGISTER, LOCAL, PEERS_V2, PEERS, SORTING, KEYSPACES, TABLETS, QUIET, LEAVING };
 
 static void next_candidate(cql__control *control);
 
@@ -96,8 +98,8 @@ static int take_keyspaces(cql__control *control, cql__cursor *rows) {
   cql__routing *routing = &control->cluster->routing;
   for (int32_t count = cql__read_i32(rows); count > 0; count--) {
     cql_slice_t name = cql__read_bytes(rows), replication = cql__read_bytes(rows);
-    if (rows->broken || name.length < 0) return CQL_EMALFORMED;
-    int error = cql__routing_tell(routing, name, replication);
+    if (rows->broken) return CQL_EMALFORMED;
+    int error = name.length < 0 ? 0 : cql__routing_tell(routing, name, replication);
     if (error) return error;
   }
   return rows->broken ? CQL_EMALFORMED : 0;
@@ -129,25 +131,28 @@ static void forget_tablets(cql__cluster *cluster) {
 }
 
 /* What is asked in a step, how many columns its rows must have, who takes them, what follows, and
- * what follows instead if the server refuses; OPENING there: it may not. */
+ * what follows instead if the server refuses the question, as where it knows no such table; OPENING
+ * there: it must answer. */
 typedef struct step {
   const char *query;
   uint32_t columns;
   int (*take)(cql__control *control, cql__cursor *rows);
   uint8_t next, otherwise;
+  uint8_t one_page;
 } step;
 
 static const step steps[] = {
-    [REGISTER] = {.next = LOCAL, .otherwise = LOCAL},
+    [REGISTER] = {NULL, 0, NULL, LOCAL, LOCAL, 1},
     [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
-               PEERS_V2, OPENING},
+               PEERS_V2, OPENING, 1},
     [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2,
-                  SORTING, PEERS},
-    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, OPENING},
+                  SORTING, PEERS, 0},
+    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, OPENING,
+               0},
     [KEYSPACES] = {"SELECT keyspace_name, replication FROM system_schema.keyspaces", 2,
-                   take_keyspaces, TABLETS, QUIET},
+                   take_keyspaces, TABLETS, QUIET, 0},
     [TABLETS] = {"SELECT keyspace_name, initial_tablets FROM system_schema.scylla_keyspaces", 2,
-                 take_tablets, QUIET, QUIET},
+                 take_tablets, QUIET, QUIET, 0},
 };
 
 static void forget_paging(cql__control *control) {
@@ -156,12 +161,30 @@ static void forget_paging(cql__control *control) {
   control->paging_size = 0;
 }
 
-/* What it said is of no use, but it may still tell of events. */
-static void go_blind(cql__control *control, const char *why) {
-  control->step = QUIET;
+static void forget_reading(cql__control *control) {
+  cql__timer_cancel(&control->slice);
   forget_paging(control);
   cql__draft_deinit(&control->draft);
+}
+
+/* It goes on with another node, in a moment: this may be inside an event of the connection. */
+static void leave(cql__control *control, const char *why) {
+  forget_reading(control);
+  control->step = LEAVING;
+  control->leaving = why;
+  set_timer(control, &control->deadline, 0);
+}
+
+/* What it said is of no use; another may know better, and it itself in a while. */
+static void go_blind(cql__control *control, const char *why) {
   control->events->blind(control->cluster->user, &control->connection.address, why);
+  leave(control, why);
+}
+
+static void note_contact(cql__control *control, int error) {
+  for (uint32_t i = 0; i < control->contact_count; i++)
+    if (cql__address_equal(&control->contacts[i].address, &control->connection.address))
+      control->contacts[i].last_error = error;
 }
 
 static void enter(cql__control *control, uint8_t to);
@@ -171,6 +194,26 @@ static void refresh_after(cql__control *control, uint64_t delay_ms) {
   uint64_t due = now_of(control) + delay_ms;
   if (cql__timer_is_set(&control->debounce) && control->debounce.due <= due) return;
   cql__timer_set(settings_of(control)->wheel, &control->debounce, due);
+}
+
+/* Once for the same numbers: the rows are likely to stay as they are. */
+static void tell_skipped(cql__control *control) {
+  const cql__draft *draft = &control->draft;
+  char text[128];
+  int unknown = !draft->builder;
+  if (control->bad_rows == draft->bad_rows && control->bad_tokens == draft->bad_tokens &&
+      control->unknown_partitioner == unknown)
+    return;
+  control->bad_rows = draft->bad_rows;
+  control->bad_tokens = draft->bad_tokens;
+  control->unknown_partitioner = (uint8_t)unknown;
+  if (unknown)
+    tell(control, CQL_EVENT_WARNING, 0,
+         "its partitioner is not known: requests are not sent by their tokens");
+  if (!draft->bad_rows && !draft->bad_tokens) return;
+  snprintf(text, sizeof text, "of what it tells of nodes %u rows and %u tokens are of no use",
+           draft->bad_rows, draft->bad_tokens);
+  tell(control, CQL_EVENT_WARNING, 0, text);
 }
 
 /* A slice of the tokens is sorted, then the host has its turn. When all are, the draft comes into
@@ -183,13 +226,20 @@ static void on_slice(cql__timer *timer) {
     return;
   }
   int error = sorted < 0 ? sorted : cql__draft_apply(&control->draft, control->events->appeared);
-  cql__draft_deinit(&control->draft);
   if (error) {
     go_blind(control, cql__error_text(error));
     return;
   }
   control->has_topology = 1;
+  tell_skipped(control);
+  cql__draft_deinit(&control->draft);
   enter(control, KEYSPACES);
+}
+
+/* A round begins with the nodes, from a random one on. */
+static void begin_round(cql__control *control) {
+  control->position = control->asked = control->anyone = 0;
+  control->offset = (uint32_t)(cql__rand_next(control->cluster->rand) >> 33);
 }
 
 static void finish_reading(cql__control *control) {
@@ -197,12 +247,18 @@ static void finish_reading(cql__control *control) {
   cql__routing_end(&control->cluster->routing);
   forget_tablets(control->cluster);
   control->reads_topology = 0;
+  control->has_read = 1;
+  control->rounds = 0;
+  begin_round(control);
+  note_contact(control, 0);
   if (was_topology) tell(control, CQL_EVENT_TOPOLOGY, 0, "");
+  cql__control_reconsider(control);
   if (cql__timer_is_set(&control->debounce)) return; /* then it will be seen to */
   if (control->wants_topology || control->wants_keyspaces) refresh_after(control, 0);
 }
 
 static void begin(cql__control *control, uint8_t to) {
+  control->pages = 0;
   if (to == KEYSPACES) {
     control->wants_keyspaces = 0;
     cql__routing_begin(&control->cluster->routing);
@@ -225,7 +281,7 @@ static void enter(cql__control *control, uint8_t to) {
     set_timer(control, &control->slice, 0);
   else
     error = to == REGISTER ? send_register(control) : send_query(control, steps[to].query);
-  if (error) set_timer(control, &control->deadline, 0); /* not from inside its own event */
+  if (error) leave(control, "no memory for a question of the control connection");
 }
 
 static int keep_paging(cql__control *control, cql_slice_t state) {
@@ -244,25 +300,42 @@ static int take_page(cql__control *control, const step *s, cql__cursor body) {
       head.column_count != s->columns)
     return CQL_EMALFORMED;
   int error = s->take(control, &body);
-  return error ? error : keep_paging(control, head.paging_state);
+  if (error || s->one_page) return error;
+  error = keep_paging(control, head.paging_state);
+  return control->paging && ++control->pages > PAGES_MAX ? CQL_EMALFORMED : error;
+}
+
+/* Is the question at fault, rather than this moment [spec 9]? */
+static int is_refused(cql__cursor body) {
+  int32_t code;
+  cql_slice_t message;
+  if (cql__error_open(&body, &code, &message)) return 0;
+  return code == CQL__ERROR_PROTOCOL || code >> 12 == 2;
+}
+
+static void on_error(cql__control *control, const step *s, const cql__response *response) {
+  forget_paging(control);
+  if (!s->otherwise || !is_refused(response->body)) {
+    go_blind(control, "the node refuses to tell who is in the cluster");
+    return;
+  }
+  if (control->step == REGISTER)
+    tell(control, CQL_EVENT_WARNING, 0, "the node refuses to tell of events");
+  enter(control, s->otherwise);
 }
 
 static void on_answer(cql__control *control, const cql__response *response) {
   const step *s = &steps[control->step];
   if (response->opcode == CQL__ERROR) {
-    forget_paging(control);
-    if (s->otherwise != OPENING)
-      enter(control, s->otherwise);
-    else
-      go_blind(control, "the node refuses to tell who is in the cluster");
+    on_error(control, s, response);
     return;
   }
-  if (control->step == REGISTER) {
+  if (control->step == REGISTER && response->opcode == CQL__READY) {
     enter(control, s->next);
     return;
   }
-  int error =
-      response->opcode == CQL__RESULT ? take_page(control, s, response->body) : CQL_EMALFORMED;
+  int is_page = response->opcode == CQL__RESULT && s->take;
+  int error = is_page ? take_page(control, s, response->body) : CQL_EMALFORMED;
   if (error)
     go_blind(control, "the node's answer to who is in the cluster can't be read");
   else
@@ -271,8 +344,9 @@ static void on_answer(cql__control *control, const cql__response *response) {
 
 static void on_deadline(cql__timer *timer) {
   cql__control *control = cql__container(timer, cql__control, deadline);
-  cql__connection_close(&control->connection, CQL_ECONNECTION,
-                        "no answer to a question of the control connection");
+  const char *why = control->leaving;
+  if (!why) why = "no answer to a question of the control connection";
+  cql__connection_close(&control->connection, CQL_ECONNECTION, why);
 }
 
 /* ---- what happens in the cluster ---- */
@@ -280,6 +354,7 @@ static void on_deadline(cql__timer *timer) {
 static void on_debounce(cql__timer *timer) {
   cql__control *control = cql__container(timer, cql__control, debounce);
   if (control->step != QUIET) return; /* when that is done; opening reads everything */
+  if (!control->wants_topology && !control->wants_keyspaces) return; /* it has been read since */
   enter(control, control->wants_topology ? LOCAL : KEYSPACES);
 }
 
@@ -292,6 +367,15 @@ void cql__control_refresh(cql__control *control) {
 static void refresh_soon(cql__control *control, uint8_t *what) {
   *what = 1;
   refresh_after(control, control->debounce_ms);
+}
+
+void cql__control_node_down(cql__control *control, const cql_node_t *node) {
+  const cql__cluster *cluster = control->cluster;
+  int is_here = node->at < cluster->node_count && cluster->nodes[node->at] == node;
+  if (!control->has_topology || control->closing || !is_here) return;
+  if (cql__address_equal(&control->connection.address, &node->data.address))
+    cql__connection_check(&control->connection);
+  refresh_soon(control, &control->wants_topology);
 }
 
 static void hurry(cql__channel *channel, void *user) {
@@ -352,8 +436,7 @@ static void on_event(void *owner, cql__connection *connection, const cql__respon
 static void on_serving(void *owner, cql__connection *connection) {
   cql__control *control = owner;
   const cql_node_t *node = cql__cluster_at(control->cluster, &connection->address);
-  if (node) cql__node_each(node, hurry, NULL); /* it is up */
-  control->rounds = control->position = 0;
+  if (node) cql__node_each(node, hurry, NULL);    /* it is up */
   cql__tablets_clear(&control->cluster->tablets); /* events may have been missed */
   control->is_told = 1;
   tell(control, CQL_EVENT_CONTROL_OPENED, 0, "");
@@ -392,62 +475,86 @@ static void on_retiring(void *owner, cql__connection *connection) {
   (void)connection;
 }
 
-static void note_contact(cql__control *control, int error) {
-  for (uint32_t i = 0; i < control->contact_count; i++)
-    if (cql__address_equal(&control->contacts[i].address, &control->connection.address))
-      control->contacts[i].last_error = error;
+/* Of no use to those who wait for it to be READY. */
+static void note_failure(cql__control *control, int error, const char *why) {
+  note_contact(control, error);
+  snprintf(control->why, sizeof control->why, "%s", why);
 }
 
 static void on_closed(void *owner, cql__connection *connection, int error, const char *why) {
   cql__control *control = owner;
+  int was_told = control->is_told;
   cql__timer_cancel(&control->deadline);
-  cql__timer_cancel(&control->slice);
-  forget_paging(control);
-  cql__draft_deinit(&control->draft);
+  forget_reading(control);
   control->step = OPENING;
+  control->same = control->is_told = 0;
+  control->events->closed(control->cluster->user, connection);
   if (control->closing) return;
-  control->same = 0;
-  if (control->is_told) {
-    control->is_told = 0;
-    tell(control, CQL_EVENT_CONTROL_CLOSED, error, why);
-  } else if (error == CQL_EVERSION &&
-             cql__cluster_lower_version(control->cluster, connection->lower_to)) {
+  if (!was_told && error == CQL_EVERSION &&
+      cql__cluster_lower_version(control->cluster, connection->lower_to)) {
     control->same = 1;
   } else {
-    note_contact(control, error);
-    snprintf(control->why, sizeof control->why, "%s", why);
-    tell(control, CQL_EVENT_CONTROL_FAILED, error, why);
+    if (!control->has_read) note_failure(control, error, why);
+    tell(control, was_told ? CQL_EVENT_CONTROL_CLOSED : CQL_EVENT_CONTROL_FAILED, error, why);
   }
   if (!control->closing) set_timer(control, &control->retry, 0); /* not from inside its event */
 }
 
 /* ---- whom it asks ---- */
 
-/* The node that is ignored is not asked either. */
-static int is_wanted(const cql__control *control, const cql__address *address) {
-  const cql_node_t *node = cql__cluster_at(control->cluster, address);
-  return !node || node->undecided || node->distance != CQL_DISTANCE_IGNORED;
+static int is_wanted(const cql_node_t *node) {
+  return node->undecided || node->distance != CQL_DISTANCE_IGNORED;
 }
 
-/* The next candidate of this round: nodes from a random one on, then contact points likewise. NULL:
- * there are no more. */
+/* Behind one address there may be several nodes. */
+static int is_wanted_at(const cql__control *control, const cql__address *address) {
+  const cql__cluster *cluster = control->cluster;
+  int known = 0;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    if (!cql__address_equal(&cluster->nodes[i]->data.address, address)) continue;
+    if (is_wanted(cluster->nodes[i])) return 1;
+    known = 1;
+  }
+  return !known;
+}
+
+/* The next candidate of this round: nodes from a random one on, then contact points likewise. Nodes
+ * that are ignored are not asked, unless there are no others. NULL: there are no more. */
 static const cql__address *candidate(cql__control *control) {
   const cql__cluster *cluster = control->cluster;
   uint32_t nodes = cluster->node_count, all = nodes + control->contact_count;
-  if (control->position == 0) control->offset = (uint32_t)(cql__rand_next(cluster->rand) >> 33);
-  while (control->position < all) {
+  while (control->position < all || (!control->asked && !control->anyone)) {
+    if (control->position >= all) {
+      control->position = 0;
+      control->anyone = 1;
+      continue;
+    }
     uint32_t at = control->position++;
+    const cql_node_t *node = at < nodes ? cluster->nodes[(control->offset + at) % nodes] : NULL;
     const cql__address *address =
-        at < nodes
-            ? &cluster->nodes[(control->offset + at) % nodes]->data.address
-            : &control->contacts[(control->offset + at - nodes) % control->contact_count].address;
-    if (is_wanted(control, address)) return address;
+        node ? &node->data.address
+             : &control->contacts[(control->offset + at - nodes) % control->contact_count].address;
+    int wanted = node ? is_wanted(node) : is_wanted_at(control, address);
+    if (!wanted && !control->anyone) continue;
+    control->asked = 1;
+    return address;
   }
   return NULL;
 }
 
+void cql__control_reconsider(cql__control *control) {
+  const cql__cluster *cluster = control->cluster;
+  if (control->step != QUIET || is_wanted_at(control, &control->connection.address)) return;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    const cql_node_t *node = cluster->nodes[i];
+    if (!node->serving_count || !is_wanted(node)) continue;
+    leave(control, "its node is ignored, and others are not");
+    return;
+  }
+}
+
 static void end_round(cql__control *control) {
-  control->position = 0;
+  begin_round(control);
   control->rounds++;
   set_timer(control, &control->retry, cql__backoff(control->cluster, control->rounds));
   control->events->exhausted(control->cluster->user);
@@ -461,6 +568,8 @@ static void next_candidate(cql__control *control) {
     return;
   }
   cql__target target = {.address = *found};
+  control->leaving = NULL;
+  control->has_read = 0;
   int error = cql__connection_open(&control->connection, &target);
   if (error) on_closed(control, &control->connection, error, "the socket could not be opened");
 }
@@ -472,6 +581,7 @@ static void on_retry(cql__timer *timer) {
 void cql__control_start(cql__control *control) {
   if (control->started || !control->contact_count) return;
   control->started = 1;
+  begin_round(control);
   next_candidate(control);
 }
 
@@ -483,6 +593,7 @@ int cql__control_add(cql__control *control, const cql__address *address) {
   if (!contacts) return CQL_ENOMEM;
   control->contacts = contacts;
   contacts[control->contact_count++] = (cql__contact){*address, 0};
+  if (cql__timer_is_set(&control->retry)) set_timer(control, &control->retry, 0);
   return 0;
 }
 
@@ -529,9 +640,7 @@ void cql__control_deinit(cql__control *control) {
   cql__timer_cancel(&control->retry);
   cql__timer_cancel(&control->deadline);
   cql__timer_cancel(&control->debounce);
-  cql__timer_cancel(&control->slice);
-  forget_paging(control);
-  cql__draft_deinit(&control->draft);
+  forget_reading(control);
   cql__connection_deinit(&control->connection);
   cql__free(control->contacts);
   control->contacts = NULL;

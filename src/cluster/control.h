@@ -5,7 +5,7 @@
  *   opening -> REGISTER -> local -> peers_v2 (else peers) -> sorting -> [in force] -> keyspaces
  *           -> quiet
  *
- * A refresh goes from `quiet` to `local` again. */
+ * A refresh goes from `quiet` to `local` again. From anywhere it may leave for another node. */
 #ifndef CQL_CLUSTER_CONTROL_H
 #define CQL_CLUSTER_CONTROL_H
 
@@ -15,15 +15,17 @@ typedef struct cql__control cql__control;
 
 /* What the session is told. */
 typedef struct cql__control_events {
-  /* CQL_EVENT_CONTROL_* or CQL_EVENT_TOPOLOGY. */
+  /* CQL_EVENT_CONTROL_*, CQL_EVENT_TOPOLOGY or CQL_EVENT_WARNING. */
   void (*told)(void *user, int type, const cql__address *address, int error, const char *why);
   /* All nodes and contact points have been tried and none will do; a next round follows. */
   void (*exhausted)(void *user);
-  /* The node at this address can't say who is in the cluster. */
+  /* The node at this address can't say who is in the cluster; others are asked next. */
   void (*blind)(void *user, const cql__address *address, const char *why);
   /* A node is new, or not what it was. */
   void (*appeared)(void *user, cql_node_t *node);
   void (*database)(void *user, const cql__event *event);
+  /* Nobody may answer for it any more. */
+  void (*closed)(void *user, const cql__connection *connection);
 } cql__control_events;
 
 typedef struct cql__contact {
@@ -42,17 +44,23 @@ struct cql__control {
   cql__timer retry, deadline, debounce, slice;
   cql__contact *contacts;
   uint32_t contact_count;
-  uint32_t position, offset; /* in this round of candidates */
-  uint32_t rounds;           /* in a row that found none */
+  uint32_t position, offset;     /* in this round of candidates */
+  uint32_t rounds;               /* in a row that found none */
+  uint32_t pages;                /* of this step so far */
+  uint32_t bad_rows, bad_tokens; /* as they were told of last */
   cql__draft draft;
   cql__block *paging; /* of the query under way; NULL: its first page */
   size_t paging_size;
+  const char *leaving; /* why; static */
   uint8_t step;
+  uint8_t asked, anyone;                   /* somebody in this round; also those who are ignored */
   uint8_t same;                            /* the same candidate once more, with an older version */
   uint8_t wants_topology, wants_keyspaces; /* to be read again */
   uint8_t reads_topology;                  /* now */
   uint8_t is_told;                         /* CONTROL_OPENED has been */
   uint8_t has_topology;
+  uint8_t has_read; /* everything, since it was opened */
+  uint8_t unknown_partitioner;
   uint8_t started, closing;
   char why[200]; /* the last failure of a contact point */
 };
@@ -72,6 +80,10 @@ void cql__control_start(cql__control *control);
 int cql__control_failed(const cql__control *control, int for_good, const char **why);
 /* Reads the topology again. */
 void cql__control_refresh(cql__control *control);
+/* All connections to the node are gone: is this one, too? And who is there? */
+void cql__control_node_down(cql__control *control, const cql_node_t *node);
+/* Distances have changed, or a node is up: if its own node is ignored it goes to one that isn't. */
+void cql__control_reconsider(cql__control *control);
 void cql__control_close(cql__control *control, int error, const char *why);
 
 #endif

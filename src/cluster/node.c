@@ -58,38 +58,43 @@ void cql__node_open(cql_node_t *node) {
 }
 
 int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
-  node->undecided = 0;
+  int changes = node->undecided || node->distance != distance;
   uint32_t count = cql__pool_size(node, distance);
   if (count != node->channel_count &&
       cql__pool_fit(node, count, NULL, "closed: the node's distance has changed"))
     return CQL_ENOMEM;
+  node->undecided = 0;
   node->distance = distance;
-  cql__routing_changed(&node->cluster->routing);
+  if (changes) cql__routing_changed(&node->cluster->routing);
   if (distance != CQL_DISTANCE_IGNORED)
     for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_regroup(node->channels[i]);
   cql__node_open(node);
   return 0;
 }
 
-void cql__node_move(cql_node_t *node, const cql__address *address) {
+int cql__node_move(cql_node_t *node, const cql__address *address) {
   char text[CQL__ADDRESS_TEXT];
   uint32_t count = node->channel_count;
   cql__address_to_text(address, text);
   const cql__name *name = cql__names_keep(&node->cluster->names, text, strlen(text));
-  if (!name) return; /* it stays where it was until the topology is read again */
+  if (!name) return CQL_ENOMEM;
   node->data.address = *address;
   node->text = name->text;
   node->shard_port_from = 0;
   cql__pool_drop_surplus(node);
   for (uint32_t i = 0; i < count; i++) {
     cql__channel *channel = node->channels[i];
+    cql__connection *connection = &channel->connection;
     if (cql__channel_serves(channel)) {
-      cql__connection_retire(&channel->connection, "replaced: the node has another address");
+      cql__connection_retire(connection, "replaced: the node has another address");
+      if (cql__streams_live(&connection->streams) == 0)
+        cql__connection_close(connection, CQL_ECONNECTION, connection->retiring);
     } else {
-      cql__connection_close(&channel->connection, CQL_ECONNECTION, "the node has another address");
+      cql__connection_close(connection, CQL_ECONNECTION, "the node has another address");
       cql__channel_hurry(channel);
     }
   }
+  return 0;
 }
 
 int cql__node_sweep(cql_node_t *node) {

@@ -49,10 +49,11 @@ cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data);
 void cql__node_end(cql_node_t *node);
 /* Opens all that is closed. */
 void cql__node_open(cql_node_t *node);
-/* Its place has changed: those that are connected are regrouped, and it is resized. */
+/* Its place has changed: those that are connected are regrouped, and it is resized. CQL_ENOMEM: as
+ * before. */
 int cql__node_set_distance(cql_node_t *node, uint8_t distance);
-/* All its connections move to its address. */
-void cql__node_move(cql_node_t *node, const cql__address *address);
+/* All its connections move to its address. CQL_ENOMEM: it stays where it was. */
+int cql__node_move(cql_node_t *node, const cql__address *address);
 /* Frees what has retired and closed. 1: nothing is left of it. */
 int cql__node_sweep(cql_node_t *node);
 /* What cql.h tells of it. 0. */

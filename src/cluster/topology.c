@@ -14,12 +14,16 @@ void cql__draft_deinit(cql__draft *draft) {
   draft->builder = NULL;
   draft->ring = NULL;
   cql__free(draft->nodes);
+  cql__free(draft->slots);
   draft->nodes = NULL;
+  draft->slots = NULL;
   draft->count = draft->capacity = 0;
 }
 
 /* ---- rows ---- */
 
+/* Plans know nodes by 16 bits. */
+enum { NODES_MAX = CQL__NO_NODE };
 enum { COLUMNS_MAX = 8 };
 enum { HOST_ID, DATACENTER, RACK, VERSION, TOKENS, PEER, NATIVE_ADDRESS, NATIVE_PORT };
 enum { PARTITIONER = PEER }; /* in the row of system.local */
@@ -59,13 +63,31 @@ static int keep_name(cql__draft *draft, cql_slice_t cell, const cql__name **out)
   return *out != NULL;
 }
 
+/* Where a host id is, or is to be. */
+static uint32_t *slot_of(const cql__draft *draft, const uint8_t *host_id) {
+  uint64_t high, low;
+  memcpy(&high, host_id, 8);
+  memcpy(&low, host_id + 8, 8);
+  uint32_t mask = 2 * draft->capacity - 1;
+  uint32_t at = (uint32_t)(((high ^ low * 31) * 0x9e3779b97f4a7c15u) >> 32);
+  for (;; at++) {
+    uint32_t *slot = &draft->slots[at & mask];
+    if (!*slot || !memcmp(draft->nodes[*slot - 1].data.host_id, host_id, 16)) return slot;
+  }
+}
+
 static int make_room(cql__draft *draft) {
   if (draft->count < draft->capacity) return 0;
   uint32_t capacity = draft->capacity ? 2 * draft->capacity : 16;
   cql__draft_node *nodes = cql__realloc(draft->nodes, capacity * sizeof *nodes);
   if (!nodes) return CQL_ENOMEM;
   draft->nodes = nodes;
+  uint32_t *slots = cql__zalloc(2 * capacity * sizeof *slots);
+  if (!slots) return CQL_ENOMEM;
+  cql__free(draft->slots);
+  draft->slots = slots;
   draft->capacity = capacity;
+  for (uint32_t i = 0; i < draft->count; i++) *slot_of(draft, nodes[i].data.host_id) = i + 1;
   return 0;
 }
 
@@ -87,11 +109,12 @@ static int add_tokens(cql__draft *draft, cql_slice_t cell) {
 static int add_node(cql__draft *draft, const row *r, const cql__address *address) {
   static const uint8_t none[16];
   cql_slice_t id = r->cells[HOST_ID];
-  if (id.length != 16 || !memcmp(id.data, none, 16)) {
+  if (make_room(draft)) return CQL_ENOMEM;
+  if (id.length != 16 || !memcmp(id.data, none, 16) || *slot_of(draft, id.data) ||
+      draft->count == NODES_MAX) {
     draft->bad_rows++;
     return 0;
   }
-  if (make_room(draft)) return CQL_ENOMEM;
   cql__draft_node *node = &draft->nodes[draft->count];
   node->node = NULL;
   node->data.address = *address;
@@ -101,7 +124,7 @@ static int add_node(cql__draft *draft, const row *r, const cql__address *address
       !keep_name(draft, r->cells[VERSION], &node->data.version) ||
       add_tokens(draft, r->cells[TOKENS]))
     return CQL_ENOMEM;
-  draft->count++;
+  *slot_of(draft, id.data) = ++draft->count;
   return 0;
 }
 
@@ -115,7 +138,8 @@ int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *a
     draft->builder = cql__ring_builder_new(partitioner);
     if (!draft->builder) return CQL_ENOMEM;
   }
-  return add_node(draft, &r, at);
+  int error = add_node(draft, &r, at);
+  return !error && draft->bad_rows ? CQL_EMALFORMED : error;
 }
 
 static int add_peer(cql__draft *draft, const row *r, const cql__address *at) {
@@ -143,57 +167,61 @@ int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *a
 
 /* ---- in force ---- */
 
-static cql_node_t *find(const cql__cluster *cluster, const cql__node_data *data) {
-  for (uint32_t i = 0; i < cluster->node_count; i++)
-    if (!memcmp(cluster->nodes[i]->data.host_id, data->host_id, 16)) return cluster->nodes[i];
+static cql__draft_node *find(const cql__draft *draft, const uint8_t *host_id) {
+  uint32_t found = *slot_of(draft, host_id);
+  return found ? &draft->nodes[found - 1] : NULL;
+}
+
+static cql__draft_node *find_at(const cql__draft *draft, const cql__address *address) {
+  for (uint32_t i = 0; i < draft->count; i++)
+    if (cql__address_equal(&draft->nodes[i].data.address, address)) return &draft->nodes[i];
   return NULL;
 }
 
-/* A contact point that nobody had told of yet is this node. */
-static cql_node_t *adopt(cql__cluster *cluster, const cql__node_data *data) {
-  cql_node_t *node = cql__cluster_at(cluster, &data->address);
-  if (!node || !node->is_contact) return NULL;
-  node->is_contact = 0;
-  memcpy(node->data.host_id, data->host_id, 16);
-  return node;
+/* Which of the nodes that there are is told of: by its host id, or, of a contact point that nobody
+ * had told of yet, by its address. */
+static void match(cql__draft *draft) {
+  const cql__cluster *cluster = draft->cluster;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    cql_node_t *node = cluster->nodes[i];
+    cql__draft_node *told =
+        node->is_contact ? find_at(draft, &node->data.address) : find(draft, node->data.host_id);
+    if (told && !told->node) told->node = node;
+  }
 }
 
 static void tell(cql__cluster *cluster, int type, cql_node_t *node, const char *message) {
   cluster->events->node(cluster->user, type, node, message);
 }
 
-/* 1: more than its address has changed, or it is new. */
+/* 1: more than its address has changed. CQL_ENOMEM. */
 static int update(cql__cluster *cluster, cql_node_t *node, const cql__node_data *data) {
   if (!cql__address_equal(&node->data.address, &data->address)) {
     const char *before = node->text;
-    cql__node_move(node, &data->address);
+    if (cql__node_move(node, &data->address)) return CQL_ENOMEM;
     tell(cluster, CQL_EVENT_NODE_MOVED, node, before);
   }
-  cql__routing_changed(&cluster->routing);
-  int changed = node->data.datacenter != data->datacenter || node->data.rack != data->rack ||
-                node->data.version != data->version;
-  node->data.datacenter = data->datacenter;
-  node->data.rack = data->rack;
-  node->data.version = data->version;
-  return changed;
+  int place = node->data.datacenter != data->datacenter || node->data.rack != data->rack;
+  int changes = place || node->data.version != data->version;
+  if (place) cql__routing_changed(&cluster->routing);
+  node->is_contact = 0;
+  node->data = *data;
+  return changes;
 }
 
 static int apply_node(cql__cluster *cluster, cql__draft_node *draft,
                       void (*appeared)(void *user, cql_node_t *node)) {
-  cql_node_t *node = find(cluster, &draft->data);
-  if (!node) node = adopt(cluster, &draft->data);
-  int is_new = !node;
-  if (is_new && cql__cluster_add(cluster, &draft->data, &node)) return CQL_ENOMEM;
-  draft->node = node;
+  int is_new = !draft->node;
+  if (is_new && cql__cluster_add(cluster, &draft->data, &draft->node)) return CQL_ENOMEM;
+  cql_node_t *node = draft->node;
   node->seen = cluster->reading;
   if (is_new) {
     node->undecided = 1;
     tell(cluster, CQL_EVENT_NODE_ADDED, node, "");
-    appeared(cluster->user, node);
-  } else if (update(cluster, node, &draft->data)) {
-    appeared(cluster->user, node);
   }
-  return 0;
+  int changes = is_new ? 1 : update(cluster, node, &draft->data);
+  if (changes > 0) appeared(cluster->user, node);
+  return changes < 0 ? changes : 0;
 }
 
 static void remove_unseen(cql__cluster *cluster) {
@@ -205,13 +233,36 @@ static void remove_unseen(cql__cluster *cluster) {
   }
 }
 
+static int is_same_token(const cql__ring *a, const cql__ring *b, uint32_t range) {
+  if (!a->tails) return a->highs[range] == b->highs[range];
+  cql__token x = cql__ring_token(a, range), y = cql__ring_token(b, range);
+  return cql__token_compare(&x, &y) == 0;
+}
+
+/* The same nodes with the same tokens, whatever their numbers: which of them was asked decides. */
+static int is_same_ring(const cql__draft *draft) {
+  const cql__routing *routing = &draft->cluster->routing;
+  const cql__ring *a = routing->ring, *b = draft->ring;
+  if (!a || a->partitioner != b->partitioner || a->count != b->count ||
+      routing->node_count != draft->count)
+    return 0;
+  for (uint32_t i = 0; i < routing->node_count; i++)
+    if (routing->nodes[i]->seen != draft->cluster->reading) return 0;
+  for (uint32_t i = 0; i < a->count; i++)
+    if (routing->nodes[a->owners[i]] != draft->nodes[b->owners[i]].node || !is_same_token(a, b, i))
+      return 0;
+  return 1;
+}
+
 /* The ring is of these nodes. CQL_ENOMEM: the old one stays. */
 static int apply_ring(cql__draft *draft) {
-  if (!draft->ring) return 0;
-  cql_node_t **nodes = cql__malloc(draft->count * sizeof(cql_node_t *));
+  cql__routing *routing = &draft->cluster->routing;
+  if (draft->ring ? is_same_ring(draft) : !routing->ring) return 0;
+  uint32_t count = draft->ring ? draft->count : 0;
+  cql_node_t **nodes = cql__malloc(count * sizeof(cql_node_t *) + 1);
   if (!nodes) return CQL_ENOMEM;
-  for (uint32_t i = 0; i < draft->count; i++) nodes[i] = cql_node_ref(draft->nodes[i].node);
-  cql__routing_set_ring(&draft->cluster->routing, draft->ring, nodes, draft->count);
+  for (uint32_t i = 0; i < count; i++) nodes[i] = cql_node_ref(draft->nodes[i].node);
+  cql__routing_set_ring(routing, draft->ring, nodes, count);
   draft->ring = NULL;
   cql__tablets_renumber(&draft->cluster->tablets);
   return 0;
@@ -225,6 +276,7 @@ int cql__draft_sort(cql__draft *draft) {
 int cql__draft_apply(cql__draft *draft, void (*appeared)(void *user, cql_node_t *node)) {
   cql__cluster *cluster = draft->cluster;
   cluster->reading++;
+  match(draft);
   for (uint32_t i = 0; i < draft->count; i++)
     if (apply_node(cluster, &draft->nodes[i], appeared)) return CQL_ENOMEM;
   remove_unseen(cluster);

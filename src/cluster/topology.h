@@ -17,7 +17,8 @@ typedef struct cql__draft {
   cql__ring *ring;            /* once it is sorted */
   cql__draft_node *nodes;
   uint32_t count, capacity;
-  uint32_t bad_rows; /* skipped: without a host id, an address or a form */
+  uint32_t *slots;   /* by the hash of the host id, twice the capacity: 1 + index; 0: free */
+  uint32_t bad_rows; /* skipped: without a host id or an address, or told of before */
   uint32_t bad_tokens;
 } cql__draft;
 
@@ -31,14 +32,16 @@ void cql__draft_deinit(cql__draft *draft);
 #define CQL__PEERS_COLUMNS "host_id, data_center, rack, release_version, tokens, peer, rpc_address"
 
 /* Takes the rows of a page; `at` is where it was read: local's own address, and the port where a
- * row has none. CQL_ENOMEM; CQL_EMALFORMED: these are no such rows. */
+ * row has none. Of rows with one host id the first counts. CQL_ENOMEM; CQL_EMALFORMED: these are no
+ * such rows, or the one of local is of no use. */
 int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at);
 int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
                      uint32_t columns);
 
 /* Sorts a slice of the tokens. 1: all are; 0: there is more to do; CQL_ENOMEM. */
 int cql__draft_sort(cql__draft *draft);
-/* The cluster has these nodes from now on: those that stay keep their connections. `appeared` is
+/* The cluster has these nodes from now on: those that stay keep their connections, and plans stay
+ * as they are where nothing has changed for them. `appeared` is
  * called for each that is new, or of which more than its address has changed. CQL_ENOMEM: some
  * nodes are missing. */
 int cql__draft_apply(cql__draft *draft, void (*appeared)(void *user, cql_node_t *node));

@@ -3,6 +3,9 @@
 
 #include "session/session.h"
 
+/* After there was no memory. */
+enum { DECIDE_AGAIN_MS = 1000 };
+
 static const char *const names[] = {"rack", "local", "remote", "ignored"};
 
 int cql__distance_of(cql_slice_t name) {
@@ -48,9 +51,13 @@ void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t a
   int changes = !node->undecided && node->distance != distance;
   if (cql__node_set_distance(node, distance)) {
     cql__session_tell_node(session, CQL_EVENT_WARNING, node, "no memory for its connections");
+    cql__timer_set(&session->engine.wheel, &session->deciding,
+                   cql__link_now(session->engine.link) + DECIDE_AGAIN_MS);
     return;
   }
-  if (changes) cql__session_tell_node(session, CQL_EVENT_DISTANCE, node, names[distance]);
+  if (!changes) return;
+  cql__session_tell_node(session, CQL_EVENT_DISTANCE, node, names[distance]);
+  cql__control_reconsider(&session->control);
 }
 
 void cql__session_ask_distance(cql_session_t *session, cql_node_t *node) {
@@ -62,4 +69,9 @@ void cql__session_refresh_distances(cql_session_t *session) {
   cql__cluster *cluster = &session->engine.cluster;
   for (uint32_t i = 0; i < cluster->node_count; i++)
     cql__session_ask_distance(session, cluster->nodes[i]);
+}
+
+void cql__distances_on_timer(cql__timer *timer) {
+  cql_session_t *session = cql__container(timer, cql_session_t, deciding);
+  if (!session->engine.closing) cql__session_refresh_distances(session);
 }

@@ -121,9 +121,12 @@ static void on_failed(void *user, cql__channel *channel, int error, const char *
   cql__session_check_hope(session);
 }
 
+/* What is due sooner isn't put off by those who ask once more. */
 static void look_up_names(cql_session_t *session) {
-  if (!session->engine.closing && session->names_pending == 0)
-    cql__contacts_resolve_in(session, RESOLVE_FIRST_MS);
+  uint64_t due = cql__link_now(session->engine.link) + RESOLVE_FIRST_MS;
+  if (session->engine.closing || session->names_pending) return;
+  if (cql__timer_is_set(&session->resolving) && session->resolving.due <= due) return;
+  cql__contacts_resolve_in(session, RESOLVE_FIRST_MS);
 }
 
 static void on_closed(void *user, cql__channel *channel, int error, const char *why) {
@@ -134,12 +137,30 @@ static void on_closed(void *user, cql__channel *channel, int error, const char *
 
 static void on_node(void *user, int type, cql_node_t *node, const char *message) {
   cql_session_t *session = user;
-  if (!session->engine.closing) cql__session_tell_node(session, type, node, message);
+  if (session->engine.closing) return;
+  cql__session_tell_node(session, type, node, message);
+  if (type == CQL_EVENT_NODE_DOWN) cql__control_node_down(&session->control, node);
+  if (type == CQL_EVENT_NODE_UP) cql__control_reconsider(&session->control);
 }
 
 static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed, on_node};
 
 /* ---- what the control connection tells ---- */
+
+/* Told of once: the options leave nobody to go to. */
+static void warn_of_none(cql_session_t *session) {
+  const cql__cluster *cluster = &session->engine.cluster;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    const cql_node_t *node = cluster->nodes[i];
+    if (!node->undecided && node->distance == CQL_DISTANCE_IGNORED) continue;
+    session->none_told = 0;
+    return;
+  }
+  if (!session->none_told)
+    cql__session_tell(session, CQL_EVENT_WARNING, 0, "",
+                      "all nodes are ignored; is local_datacenter right?");
+  session->none_told = 1;
+}
 
 static void on_control(void *user, int type, const cql__address *address, int error,
                        const char *why) {
@@ -147,7 +168,11 @@ static void on_control(void *user, int type, const cql__address *address, int er
   char text[CQL__ADDRESS_TEXT];
   cql__address_to_text(address, text);
   cql__session_tell(session, type, error, text, why);
-  if (type == CQL_EVENT_CONTROL_FAILED) cql__session_check_hope(session);
+  if (type == CQL_EVENT_CONTROL_FAILED || type == CQL_EVENT_CONTROL_CLOSED)
+    cql__session_check_hope(session);
+  if (type != CQL_EVENT_TOPOLOGY) return;
+  session->blind_told = 0;
+  warn_of_none(session);
 }
 
 static void on_exhausted(void *user) {
@@ -159,7 +184,8 @@ static void on_blind(void *user, const cql__address *address, const char *why) {
   cql_session_t *session = user;
   char text[CQL__ADDRESS_TEXT];
   cql__address_to_text(address, text);
-  cql__session_tell(session, CQL_EVENT_WARNING, 0, text, why);
+  if (!session->blind_told) cql__session_tell(session, CQL_EVENT_WARNING, 0, text, why);
+  session->blind_told = 1;
   cql__contacts_blind(session, address);
 }
 
@@ -190,8 +216,12 @@ static void on_database(void *user, const cql__event *told) {
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
 }
 
-static const cql__control_events control_events = {on_control, on_exhausted, on_blind, on_appeared,
-                                                   on_database};
+static void on_control_closed(void *user, const cql__connection *connection) {
+  cql__questions_drop(user, connection);
+}
+
+static const cql__control_events control_events = {on_control,  on_exhausted, on_blind,
+                                                   on_appeared, on_database,  on_control_closed};
 
 /* ---- what connections tell ---- */
 
@@ -307,6 +337,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   engine->user = session;
   cql__timer_init(&session->drain, on_drained);
   cql__timer_init(&session->resolving, cql__contacts_on_timer);
+  cql__timer_init(&session->deciding, cql__distances_on_timer);
   session->next_due = UINT64_MAX;
   int error = CQL_ENOMEM;
   if (engine->pool && session->config) {
@@ -541,6 +572,7 @@ int cql__session_close(cql_session_t *session, int drain_ms) {
   engine->closing = session->draining = 1;
   cql__agreement_abandon_all(engine, CQL_ECLOSED);
   cql__timer_cancel(&session->resolving);
+  cql__timer_cancel(&session->deciding);
   if (drain_ms <= 0 || is_drained(session)) {
     end(session);
   } else {

@@ -30,6 +30,7 @@ struct cql_session_s {
   cql__queue queue;
   cql__timer drain;        /* close() gives up waiting */
   cql__timer resolving;    /* names take too long, or are to be tried again */
+  cql__timer deciding;     /* there was no memory for what a distance wants */
   uint64_t next_due;       /* as of the last step: a host that comes much later slept */
   uint32_t names_pending;  /* look-ups under way */
   uint32_t names_failed;   /* of the last round of them */
@@ -47,6 +48,8 @@ struct cql_session_s {
   int use_error;
   cql_request_t *use_request;
   uint8_t several_told; /* the warning about datacenters */
+  uint8_t none_told;    /* that all nodes are ignored */
+  uint8_t blind_told;   /* that a node can't say who is in the cluster */
   cql__list questions;  /* cql__question, asked and not answered; see question.c */
   uint32_t next_question;
   const cql__host_ops *host; /* of engine.link */
@@ -105,6 +108,7 @@ void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t a
 /* Whoever is to be asked is asked. */
 void cql__session_ask_distance(cql_session_t *session, cql_node_t *node);
 void cql__session_refresh_distances(cql_session_t *session);
+void cql__distances_on_timer(cql__timer *timer);
 
 /* contacts.c: adds the contact points, or (names_only) looks up their names once more. */
 int cql__contacts_add(cql_session_t *session, int names_only);
