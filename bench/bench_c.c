@@ -5,7 +5,9 @@
  * One session with its settings as they are by default, a prepared statement, N requests in flight;
  * each answer is checked against the key of its request, and pages are read cell by cell. On v4 the
  * server is asked to leave the metadata of rows out, as on v5 it does anyway. Prints one line of
- * JSON (measure.h). With --hooks 1 it counts the library's own allocations by cql_set_allocator(),
+ * JSON (measure.h). With --nodes N it finds the N nodes of cannedcql --nodes N and is connected to
+ * all of them before it begins; with --keys N it asks for N keys in turn, not for each once. With
+ * --hooks 1 it counts the library's own allocations by cql_set_allocator(),
  * with malloccount.so preloaded all of them.
  */
 #include <cql.h>
@@ -67,7 +69,7 @@ static void open_session(void) {
   cql_config_t *config = cql_config_new();
   if (!config) fail("configuration", CQL_ENOMEM);
   configure(config, "contact_points", "127.0.0.1");
-  configure(config, "discover", "false"); /* it is no whole server */
+  if (!options.nodes) configure(config, "discover", "false");
   configure_number(config, "port", options.port);
   configure_number(config, "protocol_version", options.protocol);
   configure_number(config, "connections_per_node", options.connections);
@@ -103,6 +105,7 @@ static inline void submit(uint32_t tag) {
   if (!error && options.protocol < 5) error = cql_request_options(request, &request_options);
   if (!error && options.work != WORK_PAGE) {
     uint32_t key = next_key++;
+    if (next_key == (uint32_t)options.keys + 1) next_key = 1;
     uint8_t wire[4] = {(uint8_t)(key >> 24), (uint8_t)(key >> 16), (uint8_t)(key >> 8),
                        (uint8_t)key};
     cql_slice_t values[2] = {{wire, 4}, {value, options.value_size}};
@@ -180,6 +183,12 @@ static void turn(void) {
   } while (count == COMPLETIONS);
 }
 
+static bool is_connected(void) {
+  cql_metrics_t metrics;
+  cql_session_metrics(session, &metrics);
+  return metrics.connections >= (uint32_t)(options.nodes * options.connections);
+}
+
 /* So that all answers are there at once, and all buffers grow to the size that they can have. */
 static void let_answers_gather(void) {
   cql_session_flush(session);
@@ -198,7 +207,7 @@ int main(int count, char **words) {
   if (options.hooks) cql_set_allocator(hooked_malloc, hooked_realloc, free);
   open_session();
   prepare();
-  while (!prepared) turn();
+  while (!prepared || !is_connected()) turn();
 
   meter_t meter;
   meter_init(&meter, &options);

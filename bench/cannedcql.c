@@ -1,15 +1,16 @@
 /* cannedcql - a server of the native protocol v3, v4 and v5 that answers from rendered results, so
  * that whatever client talks to it is the bottleneck.
  *
- *   cannedcql [--port 9142] [--rows 5000] [--value-size 100] [--protocol-max 5]
+ *   cannedcql [--port 9142] [--rows 5000] [--value-size 100] [--protocol-max 5] [--nodes N]
  *
  *   ks.t     (k int, v blob)             one row; k echoes the bound key, v has --value-size bytes
  *                                        and begins with the key: no two values are alike
  *   ks.rows  (p int, t text, b bigint)   --rows rows; t has 100 bytes
  *
  * Whatever isn't a SELECT answers VOID. One thread; everything that one recv brought is answered in
- * one write; bodies of pages are sent from where they lie. Listens on 127.0.0.1, on a free port if
- * --port is 0, and prints "listening on 127.0.0.1:PORT". SIGUSR1 prints the counters as a line of
+ * one write; bodies of pages are sent from where they lie. Listens on 127.0.0.1 (with --nodes on the
+ * address of each, 127.0.0.2 and so on, and tells whoever asks that these are the cluster), on a
+ * free port if --port is 0, and prints "listening on 127.0.0.1:PORT". SIGUSR1 prints the counters as a line of
  * JSON; SIGTERM and SIGINT print them and end it.
  */
 #include <errno.h>
@@ -45,6 +46,7 @@ typedef struct piece_s {
 typedef struct connection_s {
   int fd;
   int version;
+  bool listens;      /* it is none: clients come in here */
   bool framed;       /* v5 after STARTUP: envelopes travel in segments */
   bool blocked;      /* the socket is full: EPOLLOUT is watched instead of EPOLLIN */
   bool paused;       /* too much is pending: `in` and `envelopes` wait */
@@ -590,16 +592,20 @@ static void watch(int fd, void *what) {
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event)) abort();
 }
 
+static connection_t *watch_connection(int fd) {
+  connection_t *connection = calloc(1, sizeof *connection);
+  if (!connection) abort();
+  connection->fd = fd;
+  watch(fd, connection);
+  return connection;
+}
+
 static void on_acceptable(int listener) {
   int fd, on = 1;
   while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-    connection_t *connection = calloc(1, sizeof *connection);
-    if (!connection) abort();
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    connection->fd = fd;
-    connection->version = VERSION_MIN;
+    watch_connection(fd)->version = VERSION_MIN;
     counters.connections++;
-    watch(fd, connection);
   }
 }
 
@@ -623,11 +629,12 @@ static bool on_signal(int fd) {
   return signal.ssi_signo == SIGUSR1;
 }
 
-static int listen_on(int port) {
+/* 0: any port. */
+static int listen_on(int node, int port) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   socklen_t size = sizeof address;
-  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+  address.sin_addr.s_addr = htonl(node_address(node));
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&address, size) || listen(fd, 1024) ||
       getsockname(fd, (struct sockaddr *)&address, &size)) {
@@ -645,13 +652,15 @@ static void read_options(int count, char **words) {
       canned.port = value;
     else if (!strcmp(words[i], "--rows") && value >= 0)
       canned.rows = value;
+    else if (!strcmp(words[i], "--nodes") && value > 0 && value <= 10000)
+      canned.nodes = value;
     else if (!strcmp(words[i], "--value-size") && value >= 0)
       canned.value_size = value;
     else if (!strcmp(words[i], "--protocol-max") && value >= VERSION_MIN && value <= VERSION_MAX)
       canned.protocol_max = value;
     else {
       fprintf(stderr, "usage: cannedcql [--port N] [--rows N] [--value-size N] "
-                      "[--protocol-max 3..5]\n");
+                      "[--protocol-max 3..5] [--nodes N]\n");
       exit(2);
     }
   }
@@ -662,7 +671,10 @@ int main(int count, char **words) {
   crc_init();
   table_find("ks", "rows")->row_count = canned.rows;
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  int listener = listen_on(canned.port);
+  int node_count = canned.nodes ? canned.nodes : 1;
+  table_find("system", "peers")->row_count = node_count - 1;
+  table_find("system", "peers_v2")->row_count = node_count - 1;
+  for (int i = 0; i < node_count; i++) watch_connection(listen_on(i, canned.port))->listens = true;
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGUSR1);
@@ -670,7 +682,6 @@ int main(int count, char **words) {
   sigaddset(&signals, SIGINT);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-  watch(listener, &listener);
   watch(signal_fd, &signal_fd);
   printf("listening on 127.0.0.1:%d\n", canned.port);
   fflush(stdout);
@@ -681,10 +692,10 @@ int main(int count, char **words) {
     int ready = epoll_wait(epoll_fd, events, 512, -1);
     for (int i = 0; i < ready; i++) {
       connection_t *connection = events[i].data.ptr;
-      if (events[i].data.ptr == &listener)
-        on_acceptable(listener);
-      else if (events[i].data.ptr == &signal_fd)
+      if (events[i].data.ptr == &signal_fd)
         on = on_signal(signal_fd) && on;
+      else if (connection->listens)
+        on_acceptable(connection->fd);
       else if (!connection->paused && !connection->blocked)
         on_readable(connection);
       else if (drain(connection) && !connection->blocked && events[i].events & EPOLLIN)

@@ -32,6 +32,8 @@ typedef struct options_s {
   int protocol;
   int in_flight;
   int connections;
+  int nodes;      /* that the server says there are; 0: it isn't asked */
+  int keys;       /* that are asked for in turn; 0: each once */
   int value_size; /* bytes that an insert writes */
   double warmup_s;
   double measure_s;
@@ -107,6 +109,10 @@ static inline options_t options_read(int count, char **words) {
       options.in_flight = atoi(value);
     else if (!strcmp(name, "--conns"))
       options.connections = atoi(value);
+    else if (!strcmp(name, "--nodes"))
+      options.nodes = atoi(value);
+    else if (!strcmp(name, "--keys"))
+      options.keys = atoi(value);
     else if (!strcmp(name, "--value-size"))
       options.value_size = atoi(value);
     else if (!strcmp(name, "--warmup"))
@@ -124,7 +130,8 @@ static inline options_t options_read(int count, char **words) {
               "%s: unknown option %s\n"
               "options: --work select|insert|page --port N --protocol 4|5 --conc N --conns N\n"
               "         --value-size BYTES --warmup S --measure S --requests N --skip M\n"
-              "         --hooks 0|1\n",
+              "         --hooks 0|1\n"
+              "bench_c: --nodes N (as cannedcql --nodes N) --keys N\n",
               words[0], name);
       exit(2);
     }
