@@ -21,8 +21,9 @@ end
 
 local server -- { pipe =, pid =, port = }
 
-local function start_server()
-  local pipe = assert(io.popen("echo $$; exec " .. programs .. "/cannedcql --port 0"))
+local function start_server(nodes)
+  local pipe = assert(io.popen("echo $$; exec " .. programs .. "/cannedcql --port 0"
+    .. (nodes and " --nodes " .. nodes or "")))
   local pid = pipe:read "*l"
   local port = pipe:read("*l"):match ":(%d+)$"
   server = { pipe = pipe, pid = pid, port = port }
@@ -86,7 +87,7 @@ local function allocations(client, work, protocol, in_flight)
 end
 
 describe("a request", function()
-  setup(start_server)
+  setup(function() start_server() end)
   teardown(stop_server)
 
   for _, protocol in ipairs { 4, 5 } do
@@ -116,7 +117,7 @@ describe("a request", function()
 end)
 
 describe("system calls", function()
-  setup(start_server)
+  setup(function() start_server() end)
   teardown(stop_server)
 
   local function traced(in_flight, requests)
@@ -156,7 +157,7 @@ describe("system calls", function()
 end)
 
 describe("instructions", function()
-  setup(start_server)
+  setup(function() start_server() end)
   teardown(stop_server)
 
   local function newer(path) return io.popen("find src -newer " .. path):read "*a" ~= "" end
@@ -171,11 +172,11 @@ describe("instructions", function()
   end
 
   -- Between the client's own marks: callgrind writes its counts down whenever they are set.
-  local function instructions(protocol, in_flight)
+  local function instructions(options)
     local out = os.tmpname()
     local counts = run(("env LD_PRELOAD=%s/malloccount.so valgrind -q --tool=callgrind " ..
       "--dump-before=malloccount_get --callgrind-out-file=%s"):format(programs, out), "c", release,
-      { protocol = protocol, conc = in_flight, skip = 10000, requests = 20000 })
+      options)
     local total
     for line in io.lines(out .. ".2") do total = line:match "^totals: (%d+)" or total end
     os.execute("rm " .. out .. "*")
@@ -184,9 +185,27 @@ describe("instructions", function()
 
   for _, in_flight in ipairs { 32, 256 } do
     it(("of a select with %d in flight"):format(in_flight), function()
-      local v4, v5 = instructions(4, in_flight), instructions(5, in_flight)
+      local options = { protocol = 4, conc = in_flight, skip = 10000, requests = 20000 }
+      local v4 = instructions(options)
+      options.protocol = 5
+      local v5 = instructions(options)
       assert.is_true(v4 > 500 and v4 <= 1500, "v4: " .. v4)
       assert.is_true(v5 <= 1.1 * v4, ("v4: %d, v5: %d"):format(v4, v5))
     end)
   end
+
+  -- One request at a time: of several, those that meet on one connection share its calls, and on
+  -- 1,000 few meet. Each key's range has been used before.
+  it("of a select are as many with 1,000 nodes of 256 tokens as with one", function()
+    local per_request, usual = {}, server
+    for _, nodes in ipairs { 1, 1000 } do
+      start_server(nodes)
+      per_request[nodes] = instructions { nodes = nodes, conc = 1, keys = 1000, skip = 2000,
+        requests = 4000 }
+      stop_server()
+    end
+    server = usual
+    assert.is_true(per_request[1000] <= 1.1 * per_request[1],
+      ("1 node: %d, 1,000: %d"):format(per_request[1], per_request[1000]))
+  end)
 end)
