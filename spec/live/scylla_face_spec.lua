@@ -1,5 +1,6 @@
 -- ScyllaDB over sockets: real nodes of Cassandra behind a face that ScyllaDB's own Python driver
 -- takes for the real thing.
+local ffi = require "ffi"
 local cql = require "cql"
 local cassandra = require "spec.support.cassandra"
 local drivers = require "spec.support.drivers"
@@ -55,7 +56,6 @@ cassandra.describe("behind ScyllaDB's face", {
       assert(session:execute("INSERT INTO face.t (id, name) VALUES (?, ?)", { id, "row " .. id }))
     end
     face = scylla_face.start(server, PREFIX)
-    face:ask "keyspace face"
   end)
   teardown(function()
     if face then face:stop() end
@@ -153,6 +153,52 @@ cassandra.describe("behind ScyllaDB's face", {
     assert(session:close())
   end)
 
+  -- Waits for `check()`, which gives a value or false and what is missing.
+  local function eventually(check)
+    local deadline = cql.now() + 30000
+    while true do
+      local value, why = check()
+      if value then return value end
+      if cql.now() > deadline then error("it never came: " .. tostring(why), 2) end
+      cql.sleep(50)
+    end
+  end
+
+  -- Until every node has a connection to each of so many shards, and none to others.
+  local function all_shards(count)
+    eventually(function()
+      for address, counts in pairs(face:counts()) do
+        for shard = 0, 9 do
+          if ((counts["open " .. shard] or 0) > 0) ~= (shard < count) then
+            return false, ("%s, shard %d"):format(address, shard)
+          end
+        end
+      end
+      return true
+    end)
+  end
+
+  -- The shard of a token, of `count` [scylladb docs/dev: protocol-extensions.md].
+  local function shard_of(token, count)
+    local biased = bit.lshift(ffi.cast("uint64_t", token) + 0x8000000000000000ULL, 12)
+    local high, low = bit.rshift(biased, 32), bit.band(biased, 0xffffffffULL)
+    return tonumber(bit.rshift(high * count + bit.rshift(low * count, 32), 32))
+  end
+
+  -- Where an execution came to: "127.0.78.1 2".
+  local function place_of(fn)
+    local before = face:counts()
+    fn()
+    for address, counts in pairs(face:counts()) do
+      for shard = 0, 9 do
+        local name = "execute " .. shard
+        if (counts[name] or 0) > (before[address][name] or 0) then
+          return address .. " " .. shard
+        end
+      end
+    end
+  end
+
   -- All nodes know this statement, so that it isn't prepared again in between.
   local function known(session, query)
     local statement = assert(session:prepare(query, { idempotent = true }))
@@ -161,6 +207,78 @@ cassandra.describe("behind ScyllaDB's face", {
   end
 
   local SELECT = "SELECT name, token(id) AS place FROM face.t WHERE id = ?"
+
+  local function go_to_their_shards(session, count)
+    local select = known(session, SELECT)
+    for id = 1, 30 do
+      local rows
+      local place = place_of(function() rows = assert(session:execute(select, { id })) end)
+      assert.equal("row " .. id, rows[1].name)
+      assert.equal(shard_of(rows[1].place, count), tonumber(place:match " (%d+)$"))
+    end
+  end
+
+  it("there is a connection to each shard, through the shard-aware port", function()
+    local before = {}
+    for address, counts in pairs(face:counts()) do before[address] = counts end
+    local session = connect()
+    all_shards(3)
+    for address, counts in pairs(face:counts()) do
+      local function opened(port) return (counts[port] or 0) - (before[address][port] or 0) end
+      assert.equal(2, opened "shard-aware port")
+    end
+    go_to_their_shards(session, 3)
+    assert(session:close())
+  end)
+
+  it("there is one also where ports are not what they seem", function()
+    face:ask "nat 1"
+    local session = connect()
+    all_shards(3)
+    go_to_their_shards(session, 3)
+    local before = face:counts()
+    cql.sleep(2000)
+    for address, counts in pairs(face:counts()) do -- it has come to rest
+      assert.equal(before[address]["plain port"], counts["plain port"])
+      assert.equal(before[address]["shard-aware port"], counts["shard-aware port"])
+    end
+    face:ask "nat 0"
+    assert(session:close())
+  end)
+
+  it("nodes that come back with other shards get other connections", function()
+    local session = connect()
+    all_shards(3)
+    for _, count in ipairs { 5, 2, 3 } do
+      face:ask("shards " .. count)
+      face:ask "close"
+      all_shards(count)
+      go_to_their_shards(session, count)
+    end
+    assert(session:close())
+  end)
+
+  it("requests follow a tablet that moves", function()
+    face:ask "keyspace face" -- else its tables would have none
+    local session = connect()
+    all_shards(3)
+    local select = known(session, SELECT)
+    for _, where in ipairs { { 1, 2 }, { 2, 0 }, { 1, 1 } } do
+      local address = PREFIX .. where[1]
+      face:ask(("tablet %s:%d"):format(face:counts()[address].host_id, where[2]))
+      assert(session:execute(select, { 1 })) -- comes to the wrong place, and learns
+      assert(session:execute(select, { 2 }))
+      local told = total "tablet payload"
+      for id = 1, 20 do
+        local place = place_of(function() assert(session:execute(select, { id })) end)
+        assert.equal(address .. " " .. where[2], place)
+      end
+      assert.equal(told, total "tablet payload")
+    end
+    face:ask "tablet none"
+    face:ask "keyspace none"
+    assert(session:close())
+  end)
 
   it("conditional statements are known by their mark, and go to the first replica", function()
     local session, ring = connect(), ring_of(server, "face")
