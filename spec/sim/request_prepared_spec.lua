@@ -290,6 +290,169 @@ for version = 3, 5 do
   end)
 end
 
+-- ---- several that are UNPREPARED at once ----
+
+describe("a statement that a node forgot", function()
+  local COUNT, prepared = 5, nil
+
+  local function list_of(opcode)
+    p:step()
+    local list = {}
+    for _, socket in ipairs(p:open_sockets()) do
+      for _, what in ipairs(p:requests(socket)) do
+        assert.equal(opcode, what.opcode)
+        what.socket = socket
+        list[#list + 1] = what
+      end
+    end
+    return list
+  end
+  local function reply(to, body, opcode)
+    p:answer(to.stream, opcode or "RESULT", body, nil, to.socket)
+  end
+
+  -- So many requests, all answered UNPREPARED; gives the one PREPARE that follows.
+  local function forgotten(options)
+    open(4, options)
+    prepared = prepare "id"
+    for tag = 1, COUNT do submit(tag, { execute = prepared, values = VALUE }) end
+    local list = list_of(EXECUTE)
+    assert.equal(COUNT, #list)
+    for _, what in ipairs(list) do reply(what, unprepared "id", "ERROR") end
+    local again = list_of(PREPARE)
+    assert.equal(1, #again)
+    return again[1]
+  end
+  after_each(function() prepared = nil end)
+
+  local function again(to) reply(to, server.prepared(4, "id", MARKER, COLUMN, "one")) end
+
+  local function all_succeed(count)
+    local list = list_of(EXECUTE)
+    assert.equal(count, #list)
+    for _, what in ipairs(list) do reply(what, server.VOID) end
+    p:step()
+    local tags = {}
+    for _, done in ipairs(p:done()) do
+      assert.equal(0, done.status)
+      assert.is_nil(tags[done.tag])
+      tags[done.tag] = true
+    end
+    local m = p:metrics()
+    assert.same({ 0, 0, 0 }, { m.taken, m.in_flight, m.queued })
+    return tags
+  end
+
+  it("is prepared once for all who wait", function()
+    again(forgotten())
+    all_succeed(COUNT)
+    local told = 0
+    for _, event in ipairs(p.events) do
+      if event.code == C.CQL_EVENT_REPREPARED then told = told + 1 end
+    end
+    assert.equal(1, told)
+  end)
+
+  it("is asked for again by the next when the first has no more time, or is cancelled", function()
+    local first = forgotten()
+    assert.equal(1, C.cql_cancel(p.session, 1))
+    assert.equal(C.CQL_ECANCELLED, p:done()[1].status)
+    local second = list_of(PREPARE)
+    assert.equal(1, #second)
+    assert.equal(1, C.cql_cancel(p.session, 3)) -- one who only waits
+    assert.equal(C.CQL_ECANCELLED, p:done()[1].status)
+    again(first) -- nobody's any more
+    assert.same({}, list_of(PREPARE))
+    again(second[1])
+    assert.same({ [2] = true, [4] = true, [5] = true }, all_succeed(3))
+  end)
+
+  it("keeps to the deadlines of all who wait", function()
+    forgotten { request_timeout_ms = 1000 }
+    p:advance(1001)
+    local done = p:done()
+    assert.equal(COUNT, #done)
+    for _, one in ipairs(done) do assert.equal(C.CQL_ETIMEOUT, one.status) end
+    assert.same({ 0, 0 }, { p:metrics().in_flight, p:metrics().queued })
+  end)
+
+  it("that can't be prepared any more fails all, each with the server's reason", function()
+    reply(forgotten(), server.error(0x2200, "no such table"), "ERROR")
+    p:step()
+    local done = p:done()
+    assert.equal(COUNT, #done)
+    for _, one in ipairs(done) do
+      assert.same({ C.CQL_ESERVER, 0x2200 }, { one.status, one.code })
+      assert.equal("no such table", unit.slice(one.result.message))
+      C.cql_result_free(one.result)
+    end
+  end)
+
+  it("and that it can't prepare now is left for another node", function()
+    p = assert(peer.new { protocol_version = 4, contact_points = "127.0.0.1,127.0.0.2" })
+    p:serve(0)
+    p:serve(1)
+    p:done()
+    submit(99, { prepare = "SELECT" })
+    reply(list_of(PREPARE)[1], server.prepared(4, "id", MARKER, COLUMN, "one"))
+    prepared = ffi.gc(C.cql_result_prepared(finished().result), C.cql_prepared_unref)
+    for tag = 1, COUNT do submit(tag, { execute = prepared, values = VALUE }) end
+    local list = list_of(EXECUTE)
+    local socket = list[1].socket -- a turn's requests go out together
+    for _, what in ipairs(list) do
+      assert.equal(socket, what.socket)
+      reply(what, unprepared "id", "ERROR")
+    end
+    reply(list_of(PREPARE)[1], server.error(0x1001, "overloaded"), "ERROR")
+    list = list_of(EXECUTE)
+    assert.equal(COUNT, #list)
+    for _, what in ipairs(list) do
+      assert.is_true(socket ~= what.socket)
+      reply(what, unprepared "id", "ERROR")
+    end
+    reply(list_of(PREPARE)[1], server.error(0x1001, "overloaded"), "ERROR") -- there is no third
+    p:step()
+    local done = p:done()
+    assert.equal(COUNT, #done)
+    for _, one in ipairs(done) do
+      assert.same({ C.CQL_ESERVER, 0x1001 }, { one.status, one.code })
+      C.cql_result_free(one.result)
+    end
+  end)
+
+  it("goes elsewhere with the connection", function()
+    forgotten()
+    C.cql__sim_reset(p.sim, p.socket)
+    p:step()
+    assert.same({}, p:done())
+    assert.equal(COUNT, p:metrics().queued)
+    p:advance(200)
+    p:accept()
+    p.handshake[EXECUTE] = function(_, asked) answer(asked, server.VOID) end
+    p:finish()
+    local done = p:done()
+    assert.equal(COUNT, #done)
+    for _, one in ipairs(done) do assert.equal(0, one.status) end
+  end)
+
+  it("leaves nothing when its session is closed or freed", function()
+    for _, drain in ipairs { 0, 1000 } do
+      forgotten()
+      C.cql__session_close(p.session, drain)
+      p:step()
+      C.cql__sim_reset(p.sim, p.socket)
+      p:step()
+      assert.equal(COUNT, #p:done())
+      assert.equal(0, p:metrics().taken)
+      prepared = nil
+      p:free()
+    end
+    forgotten()
+    p:free()
+    p = nil
+  end)
+end)
+
 it("a statement is prepared again in the keyspace that was named for it", function()
   open(5)
   local prepared = prepare("id", COLUMN, { keyspace = "other" })

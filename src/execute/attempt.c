@@ -4,6 +4,8 @@
  *   SENT -> PENDING        it was lost and may be sent again             [on_lost]
  *   SENT -> PREPARING      UNPREPARED: PREPARE on the same connection    [prepare_again]
  *   PREPARING -> SENT      and the request once more                     [on_prepared]
+ *   SENT -> FOLLOWING      UNPREPARED: another request has that PREPAREd [follow]
+ *   FOLLOWING -> SENT      and so its answer is for both                 [on_prepared]
  *   SENT -> AGREEING       it has changed the schema                     [agreement.c]
  *   any -> DONE            [cql__request_finish]
  */
@@ -179,6 +181,7 @@ static void leave_line(cql_request_t *request) {
 }
 
 static void leave_stream(cql_request_t *request) {
+  if (request->state == CQL__REQUEST_PREPARING) cql__list_remove(&request->link);
   request->connection = NULL;
   request->engine->metrics.in_flight--;
 }
@@ -247,9 +250,14 @@ static void doubt_keyspace(cql__connection *connection) {
   cql__connection_retire(connection, "replaced: USE has no answer, its keyspace is in doubt");
 }
 
+static void promote_follower(cql_request_t *leader, cql__connection *connection);
+
 void cql__attempt_abandon(cql_request_t *request, int error) {
-  switch (request->state) {
-    case CQL__REQUEST_PENDING: leave_line(request); break;
+  int state = request->state;
+  cql__connection *connection = request->connection;
+  switch (state) {
+    case CQL__REQUEST_PENDING:
+    case CQL__REQUEST_FOLLOWING: leave_line(request); break;
     case CQL__REQUEST_SENT:
     case CQL__REQUEST_PREPARING:
       if (request->use) doubt_keyspace(request->connection);
@@ -260,6 +268,7 @@ void cql__attempt_abandon(cql_request_t *request, int error) {
     default: return;
   }
   cql__request_finish(request, error, 0, NULL);
+  if (state == CQL__REQUEST_PREPARING) promote_follower(request, connection);
 }
 
 /* ---- UNPREPARED ---- */
@@ -326,9 +335,59 @@ static int prepare_again(cql_request_t *request, cql__connection *connection,
   request->stream = (uint16_t)stream;
   request->connection = connection;
   request->preparing = prepared;
+  cql__list_append(&request->engine->preparing, &request->link);
   request->engine->metrics.retries++;
   request->engine->metrics.in_flight++;
   return 0;
+}
+
+static cql_node_t *node_of(const cql__connection *connection) {
+  return ((const cql__channel *)connection->owner)->node;
+}
+
+/* Who prepares it on that node already; NULL: nobody. */
+static cql_request_t *find_preparing(const cql__engine *engine, const cql_node_t *node,
+                                     const cql_prepared_t *prepared) {
+  for (cql__list *at = engine->preparing.next; at != &engine->preparing; at = at->next) {
+    cql_request_t *request = in_line(at);
+    if (request->preparing == prepared && node_of(request->connection) == node) return request;
+  }
+  return NULL;
+}
+
+/* A node that forgot a statement says so to many at once: one PREPARE is enough. */
+static void follow(cql_request_t *request, cql_request_t *leader) {
+  cql__engine *engine = request->engine;
+  request->state = CQL__REQUEST_FOLLOWING;
+  request->preparing = leader->preparing;
+  request->owner = leader;
+  cql__list_append(&engine->following, &request->link);
+  engine->metrics.queued++;
+}
+
+/* The next who follows it, and does so no more; NULL: nobody does. */
+static cql_request_t *next_follower(const cql_request_t *leader) {
+  const cql__list *all = &leader->engine->following;
+  for (cql__list *at = all->next; at != all; at = at->next) {
+    cql_request_t *request = in_line(at);
+    if (request->owner != leader) continue;
+    leave_line(request);
+    return request;
+  }
+  return NULL;
+}
+
+/* Nobody waits any more for what the leader asked: the first who followed it asks again. */
+static void promote_follower(cql_request_t *leader, cql__connection *connection) {
+  cql__engine *engine = leader->engine;
+  cql_request_t *next = next_follower(leader);
+  if (!next) return;
+  if (!cql__connection_accepts(connection) || prepare_again(next, connection, next->preparing)) {
+    for (; next; next = next_follower(leader)) wait_in_line(engine, next);
+    return;
+  }
+  for (cql__list *at = engine->following.next; at != &engine->following; at = at->next)
+    if (in_line(at)->owner == leader) in_line(at)->owner = next;
 }
 
 /* An UNPREPARED for which something can be done has been, or the request has ended trying. */
@@ -339,30 +398,64 @@ static int handled_unprepared(cql_request_t *request, cql__connection *connectio
   cql_prepared_t *prepared = find_unprepared(request, result, &count);
   if (!prepared || *count == CQL__REPREPARES_MAX) return 0;
   ++*count;
-  int error = prepare_again(request, connection, prepared);
+  cql_request_t *leader = find_preparing(request->engine, node_of(connection), prepared);
+  int error = 0;
+  if (leader)
+    follow(request, leader);
+  else
+    error = prepare_again(request, connection, prepared);
   if (error) cql__request_finish(request, error, 0, NULL);
   return 1;
 }
 
-/* The answer to a PREPARE of prepare_again(): then the request itself, on the same connection. */
+/* Would every node say the same of the statement? */
+static int is_of_statement(int32_t code) {
+  return code == CQL__ERROR_SYNTAX || code == CQL__ERROR_INVALID ||
+         code == CQL__ERROR_UNAUTHORIZED || code == CQL__ERROR_PROTOCOL;
+}
+
+/* The PREPARE failed: the server's reason is the request's, if no other node might do better. */
+static void prepare_failed(cql_request_t *request, const cql__connection *connection,
+                           cql__result *result) {
+  cql__engine *engine = request->engine;
+  int32_t code = result->shown.error_code;
+  if (is_of_statement(code) || engine->closing || request->attempts >= CQL__ATTEMPTS_MAX ||
+      !cql__route_leave(request, node_of(connection))) {
+    cql__request_finish(request, CQL_ESERVER, code, &result->shown);
+    return;
+  }
+  cql_result_free(&result->shown);
+  engine->metrics.retries++;
+  wait_in_line(engine, request);
+}
+
+/* The request itself again, on the same connection while that takes it. */
+static int send_prepared(cql_request_t *request, cql__connection *connection) {
+  if (cql__connection_accepts(connection)) return send_on(request, connection);
+  wait_in_line(request->engine, request);
+  return 0;
+}
+
+/* The answer to a PREPARE of prepare_again(), for who asked and for each who followed. */
 static void on_prepared(cql_request_t *request, cql__connection *connection,
                         const cql__envelope *envelope) {
+  int is_leader = request->state == CQL__REQUEST_PREPARING;
   cql__response response;
   int error = cql__response_open(envelope->header, envelope->body, envelope->size, &response);
   if (!error && response.opcode == CQL__RESULT &&
       cql__read_i32(&response.body) == CQL_RESULT_PREPARED) {
     cql__engine *engine = request->engine;
     error = cql__prepared_renew(engine, connection, &response.body, request->preparing);
-    if (!error)
+    if (!error && is_leader)
       engine->tell(engine->user, CQL_EVENT_REPREPARED, request->address, request->preparing->text);
-    if (!error) error = send_on(request, connection);
+    if (!error) error = send_prepared(request, connection);
     if (error) cql__request_finish(request, error, 0, NULL);
     return;
   }
-  cql__result *result = NULL; /* the server's reason is the request's */
+  cql__result *result = NULL;
   if (!error) error = cql__result_decode(request, connection, envelope, &result);
   if (result && result->shown.kind == CQL_RESULT_ERROR) {
-    cql__request_finish(request, CQL_ESERVER, result->shown.error_code, &result->shown);
+    prepare_failed(request, connection, result);
     return;
   }
   if (result) cql_result_free(&result->shown);
@@ -445,6 +538,8 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
   leave_stream(request);
   if (preparing) {
     on_prepared(request, connection, envelope);
+    for (cql_request_t *next; (next = next_follower(request));)
+      on_prepared(next, connection, envelope);
     return;
   }
   cql__result *result;
@@ -477,6 +572,17 @@ void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *w
   if (request->use) doubt_keyspace(connection);
   leave_stream(request);
   cql__request_finish(request, CQL_ETOOBIG, 0, NULL);
+  promote_follower(request, connection);
+}
+
+/* They have not run. */
+static void send_followers_elsewhere(cql_request_t *leader) {
+  cql__engine *engine = leader->engine;
+  for (cql_request_t *next; (next = next_follower(leader));)
+    if (engine->closing)
+      cql__request_finish(next, CQL_ECONNECTION, 0, NULL);
+    else
+      wait_in_line(engine, next);
 }
 
 /* The connection went: again elsewhere if nothing can happen twice by it. Where there is nowhere
@@ -487,6 +593,7 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
   cql_request_t *request = waiter;
   cql__engine *engine = request->engine;
   leave_stream(request);
+  send_followers_elsewhere(request);
   if (engine->closing || request->use || request->errand ||
       verdict_of(request, connection, CQL_ECONNECTION, NULL) != CQL__RETRY_NEXT) {
     cql__request_finish(request, CQL_ECONNECTION, 0, NULL);

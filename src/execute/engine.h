@@ -25,6 +25,8 @@ typedef struct cql__engine {
   cql__list fresh;      /* submitted, deadline not stamped yet: by cql_request_s.timer.link */
   cql__list pending;    /* waiting for a connection, oldest first: by .link */
   cql__list done;       /* waiting to be polled: by .link */
+  cql__list preparing;  /* PREPARING: by .link */
+  cql__list following;  /* FOLLOWING one of them: by .link */
   cql__list agreements; /* of the schema, waited for; see agreement.c */
   uint64_t changes;     /* of the schema, and looks at it, counted */
   cql__cluster cluster;

@@ -7,8 +7,10 @@
  *
  *   FREE -> TAKEN -> PENDING <-> SENT <-> PREPARING -> DONE -> FREE
  *                                SENT -> AGREEING --^
+ *                                SENT -> FOLLOWING -> SENT
  *
- * PENDING stands in engine->pending, SENT and PREPARING hold a stream, DONE in engine->done. */
+ * PENDING stands in engine->pending, SENT and PREPARING hold a stream, FOLLOWING in
+ * engine->following, DONE in engine->done. */
 #ifndef CQL_EXECUTE_REQUEST_H
 #define CQL_EXECUTE_REQUEST_H
 
@@ -21,7 +23,8 @@ enum {
   CQL__REQUEST_PENDING,
   CQL__REQUEST_SENT,
   CQL__REQUEST_PREPARING,
-  CQL__REQUEST_AGREEING, /* it has its result, and waits for the nodes to agree on the schema */
+  CQL__REQUEST_FOLLOWING, /* another one prepares its statement on that node */
+  CQL__REQUEST_AGREEING,  /* it has its result, and waits for the nodes to agree on the schema */
   CQL__REQUEST_DONE
 };
 
@@ -84,7 +87,7 @@ struct cql_request_s {
      the callee's. */
   int (*on_done)(struct cql_request_s *request);
   void (*on_errand)(void *owner, const struct cql_request_s *request); /* see errand.h */
-  void *owner;                 /* of an errand, or AGREEING: what it waits for */
+  void *owner;                 /* of an errand, or AGREEING, FOLLOWING: what it waits for */
   cql__connection *connection; /* while it holds a stream */
   cql_prepared_t *prepared;    /* EXECUTE */
   cql__metadata *columns;      /* EXECUTE: those whose id was sent, referenced; an answer without

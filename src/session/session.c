@@ -328,6 +328,8 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cql__list_init(&engine->fresh);
   cql__list_init(&engine->pending);
   cql__list_init(&engine->done);
+  cql__list_init(&engine->preparing);
+  cql__list_init(&engine->following);
   cql__list_init(&engine->agreements);
   cql__wheel_init(&engine->wheel, cql__link_now(link));
   cql__rand_seed(&engine->rand, link->ops->chance(link));
