@@ -180,7 +180,8 @@ function Hunt:check_cause(entry, status)
   if status == C.CQL_ETIMEOUT or status == C.CQL_ENOHOST then
     assert(now >= entry.made + entry.timeout, "too early")
   elseif status == C.CQL_ECONNECTION then
-    assert(self.lost > entry.lost and (not entry.retried or entry.attempts == 10))
+    local may = not entry.retried or entry.attempts == 10 or self.closing -- then nothing is retried
+    assert(self.lost > entry.lost and may)
   elseif status ~= C.CQL_ECLOSED or not self.closing then
     assert(entry.may[status], "no cause for " .. ffi.string(C.cql_error_name(status)))
   end
