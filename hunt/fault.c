@@ -118,15 +118,14 @@ static void goes_down(int node, int error) {
 
 static void add_node(void) {
   if (w.node_count == NODES_MAX) return;
-  int node = cql_sim_node_new(w.sim, "dc1", "r1", NULL);
-  CHECK(cql_sim_node_start(w.sim, node) == 0, "%s", cql_sim_error(w.sim));
-  w.node_count++;
+  world_add_node();
   w.forgets++;
   holds(CAUSE_DOWN, world_now() + GOSSIPS);
 }
 
+/* The first node stays: it is the one that nobody ignores. */
 static void decommission(int node) {
-  if (!others_up(node) || cql_sim_node_decommission(w.sim, node)) return;
+  if (node == 0 || !others_up(node) || cql_sim_node_decommission(w.sim, node)) return;
   holds(CAUSE_LOSS, world_now() + RECOVERS);
   holds(CAUSE_SLOW, world_now() + RECOVERS);
   holds(CAUSE_DOWN, world_now() + GOSSIPS);
@@ -174,6 +173,30 @@ static void move_tablet(const step *s) {
   cql_sim_tablet_move(w.sim, "ks", "t", (int64_t)s->how, replica);
 }
 
+/* It is somewhere else when it starts again. */
+static void move_node(int node) {
+  char address[24];
+  if (node == 0 || !OF(&w.script, discover) || w.moves == 200) return;
+  snprintf(address, sizeof address, "127.0.1.%d", ++w.moves);
+  int state = state_of(node);
+  if (state == CQL_SIM_GONE || cql_sim_node_move(w.sim, node, address)) return;
+  w.forgets++;
+  out_of_order(node);
+}
+
+static void alter(const step *s) {
+  char text[300];
+  if (s->kind == STEP_TABLE) {
+    w.forgets++;
+    world_cql("ALTER TABLE ks.t WITH comment = 'altered'");
+  } else if (!w.has_tablets) {
+    snprintf(text, sizeof text, "ALTER KEYSPACE ks WITH replication = %s",
+             s->how & 4 ? world_replication(1 + (int64_t)(s->how >> 3) % 3)
+                        : "{'class': 'SimpleStrategy', 'replication_factor': 2}");
+    world_cql(text);
+  }
+}
+
 static void tell(const step *s) {
   static const char *const changes[] = {"UP", "DOWN"};
   cql_sim_tell(w.sim, CQL_SIM_ALL, "STATUS_CHANGE", changes[s->how & 1],
@@ -191,6 +214,7 @@ static void play_on_guest(int kind, guest *g, const step *s) {
   switch (kind) {
     case STEP_HOST: stall_host(g, (int64_t)(s->how % 300000)); break;
     case STEP_USE: guest_use(g); break;
+    case STEP_REFRESH: cql_session_refresh(g->session); break;
     case STEP_RENEW: guest_close(g, s->how & 1 ? 0 : (int)(s->how % 1000)); break;
     default:
       guest_free(g);
@@ -214,6 +238,7 @@ static void play_on_node(int kind, int node, const step *s) {
       cql_sim_node_forget(w.sim, node, NULL);
       w.forgets++;
       break;
+    case STEP_MOVE: move_node(node); break;
     case STEP_STALL: stall(node, (int64_t)(s->how % 300000)); break;
     case STEP_CUT: cut(place, node); break;
     case STEP_PARTITION:
@@ -239,6 +264,10 @@ void fault_play(const step *s, int64_t index) {
     case STEP_EXHAUST: cql_sim_exhaust(w.sim, (int)(s->how % 8)); break;
     case STEP_TELL: tell(s); break;
     case STEP_CANCEL: cancel_some(s); break;
+    case STEP_DISTANCE: place_refresh(); break;
+    case STEP_ALTER:
+    case STEP_TABLE: alter(s); break;
+    case STEP_REFRESH:
     case STEP_HOST:
     case STEP_USE:
     case STEP_RENEW:

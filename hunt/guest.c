@@ -39,17 +39,22 @@ static void configure(cql_config_t *config) {
   number(config, "heartbeat_ms", HEARTBEAT_MS);
   number(config, "heartbeat_timeout_ms", HEARTBEAT_MS);
   if (OF(s, discover)) option(config, "discover", "true");
+  if (OF(s, home) != HOME_UNTOLD) option(config, "local_datacenter", "dc1");
+  if (OF(s, home) == HOME_FAILOVER) option(config, "datacenter_failover", "true");
+  if (OF(s, home) == HOME_RACK) option(config, "local_rack", "r1");
+  if (OF(s, ask)) option(config, "ask_distance", "true");
+  number(config, "question_timeout_ms", 100);
   if (OF(s, frames)) number(config, "frame_size_max", FRAME_MAX);
   if (OF(s, slots)) number(config, "requests_max", OF(s, slots));
   if (!OF(s, auth)) return;
   option(config, "username", "u");
   option(config, "password", "p");
-  number(config, "question_timeout_ms", 100);
   if (s->seed & 1) option(config, "ask_authenticate", "true");
 }
 
 void guest_open(guest *g) {
   memset(g, 0, sizeof *g);
+  place_begin(g);
   cql_config_t *config = cql_config_new();
   configure(config);
   int error = cql_sim_session_new(w.sim, config, &g->session);
@@ -129,6 +134,10 @@ static void on_event(guest *g, const cql_completion_t *c) {
 
 /* Some are left to the default. */
 static void on_question(guest *g, const cql_completion_t *c) {
+  if (c->code == CQL_ASK_DISTANCE) {
+    place_asked(g, c);
+    return;
+  }
   if (world_chance(3) == 0) return;
   int error = cql_answer(g->session, c->tag, (const uint8_t *)"\0u\0p", 4);
   CHECK(error == 0, "an answer is refused: %s", cql_error_name(error));
@@ -137,6 +146,7 @@ static void on_question(guest *g, const cql_completion_t *c) {
 void guest_poll(guest *g) {
   cql_completion_t out[64];
   int count;
+  place_answer(g);
   do {
     count = cql_poll(g->session, (uint32_t)(1 + world_chance(64)), out);
     for (int i = 0; i < count; i++) {

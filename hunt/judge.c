@@ -240,13 +240,15 @@ static void judge_memory(const guest *g) {
   CHECK(blocks <= slots, "at rest: %d blocks are out for %d slots", (int)blocks, (int)slots);
 }
 
-static void judge_connections(const cql_metrics_t *m) {
+static void judge_connections(const guest *g, const cql_metrics_t *m) {
   const script *s = &w.script;
   uint32_t wanted = 0, each = (uint32_t)(OF(s, connections) * (OF(s, shards) ? OF(s, shards) : 1));
   for (int i = 0; i < w.node_count; i++) {
     if (cql_sim_node_state(w.sim, i) != CQL_SIM_UP) continue;
     if (i >= w.contact_count && !OF(s, discover)) continue;
-    wanted += each;
+    uint8_t distance = place_distance(g, i);
+    if (distance == CQL_DISTANCE_IGNORED) continue;
+    wanted += distance == CQL_DISTANCE_REMOTE ? 1 : each;
   }
   CHECK(m->connections == wanted, "at rest: %u connections, not %u", m->connections, wanted);
 }
@@ -261,7 +263,7 @@ void judge_rest(int fresh) {
     cql_session_metrics(g->session, &m);
     CHECK(m.in_flight == 0 && m.queued == 0 && m.taken == 0,
           "at rest: %u in flight, %u queued, %u slots taken", m.in_flight, m.queued, m.taken);
-    judge_connections(&m);
+    judge_connections(g, &m);
     judge_memory(g);
     connections += m.connections + (OF(&w.script, discover) != 0); /* and one to be told over */
     orphans += m.orphans;

@@ -53,7 +53,8 @@ static void reconcile(script *s) {
     *kinds &= ~(BIT(KIND_EXECUTE) | BIT(KIND_BOUND_BATCH) | BIT(KIND_BOUND_PAGES));
     if (OF(s, depth) > 40) OF(s, depth) = 40;
   }
-  if (OF(s, shards) && OF(s, version) > 4) OF(s, version) = 4;
+  if (OF(s, shards)) OF(s, version) = 4;
+  if (!OF(s, discover)) OF(s, ask) = OF(s, home) = 0; /* nobody tells where nodes are */
   *fates |= BIT(FATE_GOOD);
   *kinds |= BIT(KIND_READ);
 }
@@ -92,7 +93,11 @@ void script_draw(script *s, uint64_t seed) {
   OF(s, frames) = chance_below(&state, 8) == 0;
   OF(s, connections) = 1 + (chance_below(&state, 3) == 0) * chance_below(&state, 3);
   OF(s, window) = chance_below(&state, 4) == 0 ? 4000 + chance_below(&state, 20000) : 0;
-  OF(s, discover) = chance_below(&state, 2);
+  OF(s, discover) = chance_below(&state, 4) != 0;
+  OF(s, datacenters) = 1 + chance_below(&state, 2);
+  OF(s, racks) = 1 + chance_below(&state, 3);
+  OF(s, home) = chance_below(&state, HOMES);
+  OF(s, ask) = chance_below(&state, 2);
   reconcile(s);
   OF(s, requests) = OF(s, depth) * 20 + 500;
   s->drawn_faults = OF(s, faults);

@@ -28,7 +28,12 @@
   XX(USE, "use")                                                                                   \
   XX(CANCEL, "cancel")                                                                             \
   XX(RENEW, "renew")                                                                               \
-  XX(ABANDON, "abandon")
+  XX(ABANDON, "abandon")                                                                           \
+  XX(DISTANCE, "distance")                                                                         \
+  XX(REFRESH, "refresh")                                                                           \
+  XX(MOVE, "move")                                                                                 \
+  XX(ALTER, "alter-keyspace")                                                                      \
+  XX(TABLE, "alter-table")
 
 /* What a node does with one request, by a mark in its text: "" is as it should be. */
 #define FATE_MAP(XX)                                                                               \
@@ -72,6 +77,10 @@
   XX(mixed, 0)                                                                                     \
   XX(shards, 0)                                                                                    \
   XX(discover, 0)                                                                                  \
+  XX(datacenters, 1)                                                                               \
+  XX(racks, 1)                                                                                     \
+  XX(home, 0)                                                                                      \
+  XX(ask, 0)                                                                                       \
   XX(copies, 1)                                                                                    \
   XX(lz4, 0)                                                                                       \
   XX(auth, 0)                                                                                      \
@@ -105,6 +114,10 @@ enum {
 #undef DIMENSION_ENUM
 };
 
+/* What a session is told of where it is: nothing, its datacenter, that it may leave that, its rack.
+ */
+enum { HOME_UNTOLD, HOME_DATACENTER, HOME_FAILOVER, HOME_RACK, HOMES };
+
 #define BIT(number) ((int64_t)1 << (number))
 
 enum { KEPT_MAX = 4096 };
@@ -124,7 +137,7 @@ typedef struct step {
 } step;
 
 typedef struct wish {
-  int kind, fate, key, idempotent, small_timeout;
+  int kind, fate, key, idempotent, small_timeout, placed;
 } wish;
 
 #define OF(s, name) ((s)->dimension[DIMENSION_##name])

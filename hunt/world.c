@@ -56,7 +56,7 @@ static void take_trace(int tell) {
 
 /* ---- building ---- */
 
-static void cql(const char *text) {
+void world_cql(const char *text) {
   CHECK(cql_sim_cql(w.sim, text, strlen(text)) == 0, "%.100s: %s", text, cql_sim_error(w.sim));
 }
 
@@ -68,6 +68,25 @@ static void set_number(int node, const char *name, int64_t value) {
   char text[24];
   snprintf(text, sizeof text, "%lld", (long long)value);
   set(node, name, text);
+}
+
+int world_add_node(void) {
+  const script *s = &w.script;
+  char datacenter[16], rack[16];
+  int at = w.node_count, node;
+  snprintf(datacenter, sizeof datacenter, "dc%d", 1 + at % (int)OF(s, datacenters));
+  snprintf(rack, sizeof rack, "r%d", 1 + at / (int)OF(s, datacenters) % (int)OF(s, racks));
+  node = cql_sim_node_new(w.sim, datacenter, rack, NULL);
+  const char *id = cql_sim_node_host_id(w.sim, node);
+  for (int i = 0; i < 16; i++, id += 2) {
+    if (*id == '-') id++;
+    sscanf(id, "%2hhx", &w.host_ids[node][i]);
+  }
+  if (OF(s, mixed) && at < OF(s, nodes))
+    set_number(node, "protocol_max", 3 + (node + (int)s->seed) % 3);
+  CHECK(cql_sim_node_start(w.sim, node) == 0, "%s", cql_sim_error(w.sim));
+  w.node_count++;
+  return node;
 }
 
 static void build_nodes(void) {
@@ -88,12 +107,8 @@ static void build_nodes(void) {
     set(CQL_SIM_ALL, "auth", "password");
     cql_sim_user(w.sim, "u", "p");
   }
-  for (int i = 0; i < OF(s, nodes); i++) {
-    int node = cql_sim_node_new(w.sim, "dc1", "r1", NULL);
-    if (OF(s, mixed)) set_number(node, "protocol_max", 3 + (node + (int)s->seed) % 3);
-    CHECK(cql_sim_node_start(w.sim, node) == 0, "%s", cql_sim_error(w.sim));
-  }
-  w.contact_count = w.node_count = (int)OF(s, nodes);
+  while (w.node_count < OF(s, nodes)) world_add_node();
+  w.contact_count = w.node_count;
 }
 
 static void build_rows(int keyspace) {
@@ -103,35 +118,43 @@ static void build_rows(int keyspace) {
                       keyspace ? "other" : "ks", key);
     size_t size = load_content(keyspace, key, text + at);
     strcpy(text + (size_t)at + size, "')");
-    cql(text);
+    world_cql(text);
   }
+}
+
+const char *world_replication(int64_t copies) {
+  static char text[100];
+  char second[24] = "";
+  if (OF(&w.script, datacenters) > 1) snprintf(second, sizeof second, ", 'dc2': %d", (int)copies);
+  snprintf(text, sizeof text, "{'class': 'NetworkTopologyStrategy', 'dc1': %d%s}", (int)copies,
+           second);
+  return text;
 }
 
 static void build_keyspace(const char *name, const char *more) {
   char text[300];
-  snprintf(
-      text, sizeof text,
-      "CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': %d}%s",
-      name, (int)OF(&w.script, copies), more);
-  cql(text);
+  snprintf(text, sizeof text, "CREATE KEYSPACE %s WITH replication = %s%s", name,
+           world_replication(OF(&w.script, copies)), more);
+  world_cql(text);
 }
 
 static void build(void) {
   char text[200];
-  int has_tablets = OF(&w.script, shards) && w.script.seed % 2;
+  const script *s = &w.script; /* version 3 has no room for what nodes tell of tablets */
+  w.has_tablets = OF(s, shards) && s->seed % 2 && !OF(s, mixed) && OF(s, version) > 3;
   build_nodes();
-  build_keyspace("ks", has_tablets ? " AND tablets = {'enabled': true}" : "");
+  build_keyspace("ks", w.has_tablets ? " AND tablets = {'enabled': true}" : "");
   build_keyspace("other", "");
   build_keyspace("num", "");
-  cql("CREATE TABLE ks.t (id bigint PRIMARY KEY, v text)");
-  cql("CREATE TABLE other.t (id bigint PRIMARY KEY, v text)");
-  cql("CREATE TABLE ks.c (p int, c int, PRIMARY KEY (p, c))");
-  cql("CREATE TABLE num.n (id int PRIMARY KEY, n counter)");
+  world_cql("CREATE TABLE ks.t (id bigint PRIMARY KEY, v text)");
+  world_cql("CREATE TABLE other.t (id bigint PRIMARY KEY, v text)");
+  world_cql("CREATE TABLE ks.c (p int, c int, PRIMARY KEY (p, c))");
+  world_cql("CREATE TABLE num.n (id int PRIMARY KEY, n counter)");
   build_rows(0);
   build_rows(1);
   for (int i = 0; i < 160; i++) {
     snprintf(text, sizeof text, "INSERT INTO ks.c (p, c) VALUES (%d, %d)", i / 20, i % 20);
-    cql(text);
+    world_cql(text);
   }
 }
 
@@ -227,7 +250,7 @@ static void work(void) {
   }
 }
 
-static void end_by(const char *what, int64_t ms) {
+void world_end(const char *what, int64_t ms) {
   for (int64_t i = 0; i < ms / 100 && w.open; i++) world_run_for(SECOND / 10);
   CHECK(w.open == 0, "%s: %d requests never end", what, (int)w.open);
 }
@@ -240,11 +263,11 @@ static void ask_again(void) {
       wish what = {.kind = KIND_READ, .key = key % ROWS};
       load_submit(&w.guests[i], &what, 0, NULL);
     }
-  end_by("at rest", 1000);
+  world_end("at rest", 1000);
   for (int key = 0; key < COUNTERS; key++) {
     wish what = {.kind = KIND_TALLY, .key = key, .idempotent = 1};
     CHECK(load_submit(&w.guests[0], &what, 0, NULL), "no counter can be asked for");
-    end_by("at rest", 1000);
+    world_end("at rest", 1000);
   }
 }
 
@@ -260,16 +283,18 @@ static void replace_connections(void) {
 static void settle(void) {
   fault_repair();
   cql_sim_exhaust(w.sim, 0);
-  end_by("after the last fault", TIMEOUT_MS + 1000);
+  world_end("after the last fault", TIMEOUT_MS + 1000);
   fault_rules_remove();
   w.calm = 1;
   load_let_go();
   world_run_for((int64_t)REST_MS * MILLISECOND);
   judge_rest(0);
   ask_again();
+  place_judge();
   replace_connections();
   world_run_for((int64_t)RECOVERY_MS * MILLISECOND);
   judge_rest(1);
+  place_judge();
 }
 
 /* With something under way, with time to end it or without. */

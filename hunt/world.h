@@ -21,7 +21,9 @@ typedef struct asked {
   uint64_t lost, forgets, uses; /* how many there had been */
   int32_t key, at;              /* at: the page's first row, or which statement */
   uint8_t kind, fate, guest, open, cancelled, idempotent, keyspace;
-  uint8_t early; /* its session was not ready yet */
+  uint8_t early;   /* its session was not ready yet */
+  uint8_t placed;  /* it must go to the nearest replica */
+  uint64_t number; /* of all that were submitted */
 } asked;
 
 /* A result that is looked at again later: nothing may have touched it. */
@@ -29,6 +31,14 @@ typedef struct held {
   cql_result_t *result;
   asked of;
 } held;
+
+/* How near a session has been told that a node is. */
+typedef struct nearness {
+  uint8_t distance;      /* CQL_DISTANCE_* */
+  uint32_t tag;          /* of the last question; 0: there was none */
+  int64_t answer_at;     /* it is answered late; 0: it isn't */
+  uint64_t ignored_from; /* the first request that must not go there */
+} nearness;
 
 typedef struct guest {
   cql_session_t *session; /* NULL: there is none */
@@ -43,6 +53,8 @@ typedef struct guest {
   uint64_t uses; /* of USE: submitted */
   int use_open, use_cancelled, keyspace, use_keyspace;
   int64_t use_since;
+  nearness near[NODES_MAX];
+  uint32_t strayed; /* keys: one who has none of a tablet was asked, and has told where it is */
 } guest;
 
 /* Why something may go wrong that was not asked for. */
@@ -63,7 +75,10 @@ typedef struct world {
   int ending;            /* what has closed isn't opened again */
   int calm;              /* rules are gone, nothing stands in the way */
   int64_t until[CAUSES];
-  uint64_t forgets;          /* how often a node forgot its statements */
+  uint64_t forgets; /* how often a node forgot its statements */
+  uint64_t epoch;   /* counts what the hosts think of how near nodes are */
+  int has_tablets, moves;
+  uint8_t host_ids[NODES_MAX][16];
   uint8_t spoilt[NODES_MAX]; /* until it is repaired */
   int cut_from[NODES_MAX];   /* which place, or NOWHERE */
   int64_t node_stalled[NODES_MAX];
@@ -80,6 +95,13 @@ int world_run(const script *s, int tell);
 /* Until `until`, or something has been stepped: 1. */
 int world_turn(int64_t until);
 void world_run_for(int64_t us);
+/* Runs until nothing is open; that it takes longer is a violation. */
+void world_end(const char *what, int64_t ms);
+void world_cql(const char *text);
+/* A node that starts. */
+int world_add_node(void);
+/* The replication of the keyspaces with so many copies in each datacenter. */
+const char *world_replication(int64_t copies);
 static inline int64_t world_now(void) { return cql_sim_now(w.sim); }
 static inline int64_t world_chance(int64_t below) {
   w.random += 0x9e3779b97f4a7c15u;
@@ -126,6 +148,22 @@ void fault_repair(void);
 void fault_replaces(void);
 /* Did it hold at any time since then? */
 int fault_since(int cause, int64_t since);
+
+/* ---- place.c ---- */
+
+void place_begin(guest *g);
+void place_asked(guest *g, const cql_completion_t *c);
+/* What is to be answered late, and is due. */
+void place_answer(guest *g);
+void place_refresh(void);
+/* Of a key of ks.t. */
+int64_t place_token(int key);
+uint8_t place_distance(const guest *g, int node);
+/* Where a request would go is in order. */
+void place_judge_plan(const guest *g, const asked *a, cql_request_t *request);
+void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c);
+/* Nothing has happened for a while: sessions know who is there, and send to the nearest replica. */
+void place_judge(void);
 
 /* ---- judge.c ---- */
 

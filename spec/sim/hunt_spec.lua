@@ -10,7 +10,8 @@ end
 
 local PLANTS = { "an orphan's stream is given out at once", "a completion comes twice",
   "what was submitted wakes nobody", "two answers change places", "a timeout keeps its slot",
-  "a timeout ends the process" }
+  "a timeout ends the process", "plans outlive a change of distance",
+  "a tablet that moves stays known where it was" }
 
 describe("the hunt", function()
   for plant, what in ipairs(PLANTS) do

@@ -9,7 +9,9 @@ enum {
   CQL__PLANT_SLEEP = 3,     /* what was submitted wakes nobody */
   CQL__PLANT_NEIGHBOUR = 4, /* two answers change places */
   CQL__PLANT_LEAK = 5,      /* a timeout keeps its slot */
-  CQL__PLANT_CRASH = 6      /* a timeout ends the process */
+  CQL__PLANT_CRASH = 6,     /* a timeout ends the process */
+  CQL__PLANT_PLAN = 7,      /* plans outlive a change of distance */
+  CQL__PLANT_TABLET = 8     /* a tablet that moves stays known where it was */
 };
 
 #ifdef CQL_TEST

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plant.h"
 #include "cluster/cluster.h"
 #include "cluster/pool.h"
 
@@ -65,7 +66,7 @@ int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
     return CQL_ENOMEM;
   node->undecided = 0;
   node->distance = distance;
-  if (changes) cql__routing_changed(&node->cluster->routing);
+  if (changes && !CQL__PLANTED(CQL__PLANT_PLAN)) cql__routing_changed(&node->cluster->routing);
   if (distance != CQL_DISTANCE_IGNORED)
     for (uint32_t i = 0; i < node->channel_count; i++) cql__channel_regroup(node->channels[i]);
   cql__node_open(node);
