@@ -186,6 +186,7 @@ static void move_node(int node) {
 
 static void alter(const step *s) {
   char text[300];
+  w.alters++;
   if (s->kind == STEP_TABLE) {
     w.forgets++;
     world_cql("ALTER TABLE ks.t WITH comment = 'altered'");

@@ -17,7 +17,7 @@ static const char *const names[] = {"rack", "local", "remote", "ignored"};
 /* The configuration's. Nodes and their datacenters take turns: see world_add_node(). */
 static uint8_t by_default(int node) {
   const script *s = &w.script;
-  if (OF(s, home) == HOME_UNTOLD) return CQL_DISTANCE_LOCAL;
+  if (OF(s, home) == HOME_UNTOLD || !OF(s, discover)) return CQL_DISTANCE_LOCAL;
   if (node % OF(s, datacenters) != 0)
     return OF(s, home) == HOME_FAILOVER ? CQL_DISTANCE_REMOTE : CQL_DISTANCE_IGNORED;
   int is_rack = OF(s, home) == HOME_RACK && node / OF(s, datacenters) % OF(s, racks) == 0;

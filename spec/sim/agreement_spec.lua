@@ -28,6 +28,7 @@ local function settled() -- nothing is left of it
   local metrics = assert(session:metrics())
   assert.same({ 0, 0, 0, 0 },
     { metrics.taken, metrics.in_flight, metrics.queued, metrics.orphans })
+  assert.equal(metrics.requests, metrics.completed)
 end
 
 after_each(function()

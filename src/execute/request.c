@@ -20,7 +20,7 @@ struct cql__request_chunk {
 static void on_timeout(cql__timer *timer) {
   cql_request_t *request = cql__container(timer, cql_request_t, timer);
   cql__engine *engine = request->engine;
-  engine->metrics.timeouts++;
+  if (!request->errand) engine->metrics.timeouts++;
   int nobody = request->state == CQL__REQUEST_PENDING && engine->cluster.serving_count == 0;
   cql__attempt_abandon(request, nobody ? CQL_ENOHOST : CQL_ETIMEOUT);
 }
@@ -121,7 +121,7 @@ void cql__request_finish(cql_request_t *request, int status, int server_code,
   request->server_code = server_code;
   request->result = result;
   cql__list_append(&engine->done, &request->link);
-  engine->metrics.completed++;
+  if (!request->errand) engine->metrics.completed++;
 }
 
 void cql__engine_each(cql__engine *engine, void (*visit)(cql_request_t *request, void *user),

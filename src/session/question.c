@@ -78,8 +78,18 @@ int cql__question_authenticate(void *owner, cql__connection *connection, const c
   return ask(session, &question, &event);
 }
 
+/* Asked anew: what was asked before is void, or its default would undo the answer to this. */
+static void drop_about(cql_session_t *session, const cql_node_t *node) {
+  for (cql__list *at = session->questions.next; at != &session->questions;) {
+    cql__question *question = cql__container(at, cql__question, link);
+    at = at->next;
+    if (question->node == node) drop(question);
+  }
+}
+
 int cql__question_distance(cql_session_t *session, cql_node_t *node) {
   if (!session->config->ask_distance) return 0;
+  drop_about(session, node);
   cql__question question = {.type = CQL_ASK_DISTANCE, .node = node};
   cql_event_t event = cql__event_none;
   event.address = node->text;
