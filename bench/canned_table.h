@@ -1,8 +1,8 @@
 /* canned_table.h - the tables of the canned server, and the cells of their rows.
  *
- * system.local, system.peers, system.peers_v2 and system_schema.keyspaces are what a driver asks for
- * when it connects: one node with one token, no peers; or, with --nodes N, so many nodes of 256
- * tokens, all of them this server. ks.t and ks.rows are what is measured.
+ * system.local, peers and peers_v2 and system_schema.keyspaces are what a driver asks for when it
+ * connects: one node with one token, no peers; or, with --nodes N, so many nodes of 256 tokens, all
+ * of them this server. ks.t and ks.rows are what is measured.
  */
 #ifndef BENCH_CANNED_TABLE_H
 #define BENCH_CANNED_TABLE_H

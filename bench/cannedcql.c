@@ -8,10 +8,10 @@
  *   ks.rows  (p int, t text, b bigint)   --rows rows; t has 100 bytes
  *
  * Whatever isn't a SELECT answers VOID. One thread; everything that one recv brought is answered in
- * one write; bodies of pages are sent from where they lie. Listens on 127.0.0.1 (with --nodes on the
- * address of each, 127.0.0.2 and so on, and tells whoever asks that these are the cluster), on a
- * free port if --port is 0, and prints "listening on 127.0.0.1:PORT". SIGUSR1 prints the counters as a line of
- * JSON; SIGTERM and SIGINT print them and end it.
+ * one write; bodies of pages are sent from where they lie. Listens on 127.0.0.1, on a free port if
+ * --port is 0, and prints "listening on 127.0.0.1:PORT". With --nodes N it listens on the addresses
+ * of N nodes, 127.0.0.2 and so on, and tells whoever asks that these are the cluster. SIGUSR1
+ * prints the counters as a line of JSON; SIGTERM and SIGINT print them and end it.
  */
 #include <errno.h>
 #include <netinet/in.h>
