@@ -253,6 +253,39 @@ describe("rows of nodes", function()
     assert_well(cluster, 1, 2, 3, 4, 5)
   end)
 
+  it("of 1,000 nodes come 64 at a time, and change nothing when they come again", function()
+    local nodes, rows, pages = {}, {}, {}
+    for n = 1, 1000 do
+      local tokens = {}
+      for i = 1, 8 do tokens[i] = tostring(i * 1000 + n) end
+      nodes[n] = topology.node(1, { host_id = ("\0"):rep(14) .. unit.u16(n),
+        address = ("10.0.%d.%d"):format(math.floor(n / 250), n % 250 + 1),
+        tokens = topology.set(tokens) })
+      local own = nodes[n]
+      rows[n] = { own.host_id, own.dc, own.rack, own.version, own.tokens,
+        topology.inet(own.address), topology.inet(own.address), unit.u32(9042) }
+    end
+    local cluster = topology.new(nodes)
+    cluster.own.peers_v2 = function(self, request, socket)
+      assert(request.body:find("\0\0\0\64", 1, true), "the size of a page")
+      local from, page = tonumber(request.body:match "from (%d+)" or 2), {}
+      for n = from, math.min(from + 63, 1000) do page[#page + 1] = rows[n] end
+      pages[#pages + 1] = #page
+      local more = from + 64 <= 1000 and "from " .. from + 64 or nil
+      self:answer(request.stream, "RESULT", topology.rows(8, page, { paging_state = more }), nil,
+        socket)
+    end
+    p = cluster:connect({ contact_points = "10.0.0.2", heartbeat_ms = 0 }, 3000)
+    assert.equal(16, #pages)
+    assert.equal(1001, #p:open_sockets())
+    local sockets = p:sockets()
+    cluster:tell(p, "TOPOLOGY_CHANGE", "NEW_NODE")
+    cluster:run(p, 2000)
+    assert.equal(32, #pages)
+    assert.equal(sockets, p:sockets())
+    assert.equal(0, told(C.CQL_EVENT_NODE_MOVED))
+  end)
+
   -- What is odd of node 2, and which nodes there are then.
   for name, case in pairs {
     ["without a host id are skipped"] = { { host_id = false }, 1, 3 },
