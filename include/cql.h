@@ -167,7 +167,9 @@ enum {
 /* types of a question */
 enum {
   CQL_ASK_AUTHENTICATE = 1, /* address, message: the mechanism; data: the challenge */
-  CQL_ASK_DISTANCE = 2      /* node: answered with "rack", "local", "remote" or "ignored" */
+  CQL_ASK_DISTANCE = 2,     /* node: answered with "rack", "local", "remote" or "ignored" */
+  CQL_ASK_ENDPOINT = 3      /* node, which is to be connected to: answered with "address:port", or
+                               "address:port name" for TLS by that name */
 };
 
 /* How near a node is: requests go to the nearest that can serve them. */
@@ -450,7 +452,9 @@ CQL_API int cql_poll(cql_session_t *session, uint32_t max, cql_completion_t *out
  * question_timeout_ms have passed since it was polled, the native default is taken. CQL_EINVAL:
  * answered already, too late, or no answer to that question.
  * CQL_ASK_AUTHENTICATE: the token; by default PLAIN with the configured username and password.
- * CQL_ASK_DISTANCE: its name; by default what local_datacenter and local_rack say. */
+ * CQL_ASK_DISTANCE: its name; by default what local_datacenter and local_rack say.
+ * CQL_ASK_ENDPOINT: where the node is reached from here, asked for each connection anew and never
+ * kept; by default at the node's own address. There is no shard-aware port at another one. */
 CQL_API int cql_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length);
 /* Takes nothing new, lets what is under way finish for at most `drain_ms`, ends the rest with
  * CQL_ECLOSED, and has the event CLOSED polled after all completions. Keep stepping and polling

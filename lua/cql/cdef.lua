@@ -87,7 +87,8 @@ enum {
 };
 enum {
   CQL_ASK_AUTHENTICATE = 1,
-  CQL_ASK_DISTANCE = 2
+  CQL_ASK_DISTANCE = 2,
+  CQL_ASK_ENDPOINT = 3
 };
 enum {
   CQL_DISTANCE_RACK = 0,

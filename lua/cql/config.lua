@@ -8,12 +8,13 @@ local config = {}
 
 -- Options that the core doesn't know: their types.
 local OWN = {
-  authenticate = "function", distance = "function", log = "function", on = "table", name = "string",
-  int64 = "string", plain = "boolean", array = "boolean",
+  authenticate = "function", distance = "function", endpoint = "function", log = "function",
+  on = "table", name = "string", int64 = "string", plain = "boolean", array = "boolean",
 }
 
 -- Functions that answer questions of the core, which asks if it is told to.
-local ASKED = { authenticate = "ask_authenticate", distance = "ask_distance" }
+local ASKED = { authenticate = "ask_authenticate", distance = "ask_distance",
+  endpoint = "ask_endpoint" }
 
 local known = {}
 for name in pairs(OWN) do known[name] = true end

@@ -32,20 +32,32 @@ local function distance(session, event)
     .. "not %s, of %s"):format(given, tostring(node)))
 end
 
+-- Where a node is reached: "address:port", and for TLS the name that its certificate carries.
+local function endpoint(session, event)
+  local node = node_of.of(event.node)
+  local given = node and ask(session, "endpoint", node)
+  if given == nil then return nil end
+  if type(given) == "table" and type(given.address) == "string" then
+    return given.address .. (given.name and " " .. tostring(given.name) or "")
+  end
+  if type(given) == "string" then return given end
+  session:log("error", ("endpoint must give \"address:port\", { address =, name = } or nil, not a "
+    .. "%s, of %s"):format(type(given), tostring(node)))
+end
+
 local ANSWERS = {
   [ffi.C.CQL_ASK_AUTHENTICATE] = authenticate,
   [ffi.C.CQL_ASK_DISTANCE] = distance,
+  [ffi.C.CQL_ASK_ENDPOINT] = endpoint,
 }
 
 --- Answers a question; with nothing, which means the native default, if there is no answer.
 function question.answer(session, c)
   local tag, answer = c.tag, ANSWERS[c.code]
   local text = answer and answer(session, c.event)
-  if text then
-    C.cql_answer(session.handle, tag, text, #text)
-  else
-    C.cql_answer(session.handle, tag, nil, ffi.C.CQL_NULL)
-  end
+  if text and C.cql_answer(session.handle, tag, text, #text) == 0 then return end
+  if text then session:log("error", ("this is no answer: %q"):format(text)) end
+  C.cql_answer(session.handle, tag, nil, ffi.C.CQL_NULL)
 end
 
 return question

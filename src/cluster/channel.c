@@ -28,9 +28,12 @@ cql__channel *cql__channel_new(cql_node_t *node, uint32_t slot) {
   return channel;
 }
 
+static void stop_asking(cql__channel *channel);
+
 void cql__channel_free(cql__channel *channel) {
   if (!channel) return;
   cql__timer_cancel(&channel->retry);
+  stop_asking(channel);
   cql__connection_deinit(&channel->connection);
   cql__free(channel);
 }
@@ -92,12 +95,15 @@ static int open_on_shard(cql__channel *channel, cql__target target, uint32_t sha
   return CQL__EPORT;
 }
 
-static int open_connection(cql__channel *channel) {
+/* At the node's own address, by the shard-aware port where there is one; or where `elsewhere`
+ * says, which has none. */
+static int open_connection(cql__channel *channel, const cql__target *elsewhere) {
   static const uint8_t unknown[16];
   const cql__node_data *data = &channel->node->data;
   cql__target target = {.address = data->address};
+  if (elsewhere) target = *elsewhere;
   if (memcmp(data->host_id, unknown, 16)) target.host_id = data->host_id;
-  channel->aim = cql__pool_aim(channel);
+  channel->aim = elsewhere ? -1 : cql__pool_aim(channel);
   if (channel->aim >= 0) {
     int error = open_on_shard(channel, target, (uint32_t)channel->aim);
     if (error != CQL__EPORT) return error;
@@ -106,23 +112,50 @@ static int open_connection(cql__channel *channel) {
   return cql__connection_open(&channel->connection, &target);
 }
 
+static void end_handshake(cql__channel *channel) {
+  if (channel->handshake) channel->node->cluster->handshakes--;
+  channel->handshake = 0;
+}
+
+static void open_at(void *owner, const cql__target *elsewhere) {
+  cql__channel *channel = owner;
+  channel->asking = 0;
+  if (channel->slot == CQL__NO_SLOT || channel->node->cluster->closing) { /* meanwhile */
+    end_handshake(channel);
+    return;
+  }
+  int error = open_connection(channel, elsewhere);
+  if (!error) return;
+  end_handshake(channel);
+  open_failed(channel, error, "the socket could not be opened");
+}
+
 void cql__channel_open(cql__channel *channel) {
   cql_node_t *node = channel->node;
   cql__cluster *cluster = node->cluster;
-  if (cluster->closing || channel->slot == CQL__NO_SLOT ||
+  if (cluster->closing || channel->slot == CQL__NO_SLOT || channel->asking ||
       channel->connection.state != CQL__CLOSED || !cql__pool_may_open(node, channel->slot))
     return;
   if (cluster->handshakes >= CQL__HANDSHAKES_MAX) {
     retry_after(channel, 20);
     return;
   }
-  int error = open_connection(channel);
-  if (error) {
-    open_failed(channel, error, "the socket could not be opened");
-    return;
-  }
   channel->handshake = 1;
   cluster->handshakes++;
+  int asked = cluster->events->endpoint(cluster->user, node, channel, open_at);
+  if (asked > 0)
+    channel->asking = 1;
+  else
+    open_at(channel, NULL); /* also where there is no memory to ask */
+}
+
+/* Where it would go is of no interest any more. */
+static void stop_asking(cql__channel *channel) {
+  const cql__cluster *cluster = channel->node->cluster;
+  if (!channel->asking) return;
+  channel->asking = 0;
+  cluster->events->forget(cluster->user, channel);
+  end_handshake(channel);
 }
 
 void cql__channel_hurry(cql__channel *channel) {
@@ -160,11 +193,6 @@ void cql__channel_regroup(cql__channel *channel) {
   if (!cql__channel_serves(channel)) return;
   leave_group(channel);
   enter_group(channel);
-}
-
-static void end_handshake(cql__channel *channel) {
-  if (channel->handshake) channel->node->cluster->handshakes--;
-  channel->handshake = 0;
 }
 
 void cql__channel_on_serving(void *owner, cql__connection *connection) {
@@ -282,5 +310,6 @@ void cql__channel_retire(cql__channel *channel, const char *why) {
 
 void cql__channel_close(cql__channel *channel, int error, const char *why) {
   cql__timer_cancel(&channel->retry);
+  stop_asking(channel);
   cql__connection_close(&channel->connection, error, why);
 }

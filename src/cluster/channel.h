@@ -6,6 +6,8 @@
 #include "connection/connection.h"
 
 typedef struct cql__cluster cql__cluster;
+/* NULL: at the node's own address. */
+typedef void (*cql__endpoint_found)(void *owner, const cql__target *target);
 typedef struct cql__channel cql__channel;
 
 #define CQL__NO_SLOT UINT32_MAX
@@ -21,6 +23,7 @@ struct cql__channel {
   uint8_t group;       /* which, while it is there: the distance of its node */
   int32_t aim;         /* the shard that it dialled, through the shard-aware port; -1: none */
   uint8_t handshake;   /* counted in cluster->handshakes */
+  uint8_t asking;      /* the host is asked where its node is reached */
   uint8_t plain;       /* the shard-aware port failed: the plain one is next */
   uint8_t surplus;     /* counted in node->surplus_count */
   uint8_t is_new;      /* while slots are made */

@@ -13,6 +13,11 @@ typedef struct cql__cluster_events {
   void (*closed)(void *user, cql__channel *channel, int error, const char *why);
   /* CQL_EVENT_NODE_* or CQL_EVENT_DISTANCE. */
   void (*node)(void *user, int type, cql_node_t *node, const char *message);
+  /* Where is the node reached? 1: `found` is told once that is known; 0: at its own address;
+   * CQL_ENOMEM. */
+  int (*endpoint)(void *user, cql_node_t *node, void *owner, cql__endpoint_found found);
+  /* `owner` has no use for it any more. */
+  void (*forget)(void *user, const void *owner);
 } cql__cluster_events;
 
 /* The channels that serve at one distance, in no order. */

@@ -163,7 +163,7 @@ static int send_on(cql_request_t *request, cql__connection *connection) {
   request->connection = connection;
   request->address = ((const cql__channel *)connection->owner)->node->text;
   if (connection->features.shard_count > 1)
-    request->sent_shard = (int32_t)connection->features.shard;
+    request->sent_shard = (int16_t)connection->features.shard;
   request->attempts++;
   request->engine->metrics.in_flight++;
   return 0;

@@ -45,6 +45,7 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   if (!engine->free_requests && add_chunk(engine)) return NULL;
   cql_request_t *request = engine->free_requests;
   engine->free_requests = request->next_free;
+  request->connection = NULL;
   assert(request->state == CQL__REQUEST_FREE && !request->result);
   engine->metrics.taken++;
   request->state = CQL__REQUEST_TAKEN;

@@ -45,7 +45,7 @@ typedef struct cql__route {
   uint8_t has_token;             /* it was told: its keyspace is found when all is known */
   uint8_t retried;               /* which causes had their one retry: see retry.h */
   uint8_t tried_count;
-  uint16_t tried[CQL__ATTEMPTS_MAX]; /* the ids of nodes that failed it */
+  uint16_t tried[CQL__ATTEMPTS_MAX - 1]; /* the ids of nodes that failed it */
 } cql__route;
 
 /* A prepared statement of a batch. */
@@ -65,7 +65,6 @@ struct cql_request_s {
   cql_result_t *result;
   int32_t status, server_code;
   const char *address; /* of the node that it was sent to last; NULL: not yet */
-  int32_t sent_shard;  /* of the connection; -1: none */
   uint8_t state;
   uint8_t opcode; /* QUERY, PREPARE, EXECUTE, BATCH; 0: not said yet */
   uint8_t attempts;
@@ -75,6 +74,7 @@ struct cql_request_s {
   uint8_t use;          /* a USE of the session's: see session/use.c */
   uint8_t errand;       /* of the library: see errand.h */
   int8_t schema_agreed; /* as cql_completion_t has it */
+  int16_t sent_shard;   /* of the connection that it was sent on last; -1: none */
   uint16_t consistency;
   uint16_t serial_consistency; /* 0: none */
   uint16_t stream;
@@ -82,17 +82,19 @@ struct cql_request_s {
   uint32_t query_flags; /* CQL__QUERY_* that hold on every connection */
   uint32_t options;     /* CQL_OPTION_* */
   int32_t page_size;
-  struct cql_request_s *next_free;
   /* NULL: its end is polled. Else this is called instead; 1: it isn't to be polled, and the slot is
      the callee's. */
   int (*on_done)(struct cql_request_s *request);
   void (*on_errand)(void *owner, const struct cql_request_s *request); /* see errand.h */
-  void *owner;                 /* of an errand, or AGREEING, FOLLOWING: what it waits for */
-  cql__connection *connection; /* while it holds a stream */
-  cql_prepared_t *prepared;    /* EXECUTE */
-  cql__metadata *columns;      /* EXECUTE: those whose id was sent, referenced; an answer without
+  void *owner; /* of an errand, or AGREEING, FOLLOWING: what it waits for */
+  union {
+    struct cql_request_s *next_free; /* FREE */
+    cql__connection *connection;     /* while it holds a stream */
+  };
+  cql_prepared_t *prepared;  /* EXECUTE */
+  cql__metadata *columns;    /* EXECUTE: those whose id was sent, referenced; an answer without
                                   metadata means these, whatever the statement's are by then */
-  cql_prepared_t *preparing;   /* which one is being prepared again; borrowed */
+  cql_prepared_t *preparing; /* which one is being prepared again; borrowed */
   cql__block *body;
   cql__block *batch; /* cql__batch_item[]; NULL: none */
   cql__block *extra; /* copies of paging state, keyspace, payload */

@@ -127,7 +127,7 @@ static const cql__keyspace *keyspace_told(cql_request_t *request) {
   return name.length < 0 ? NULL : cql__routing_keyspace(&engine->cluster.routing, name);
 }
 
-void cql__route_seal(cql_request_t *request) {
+void cql__route_by_all(cql_request_t *request) {
   if (request->route.has_token) {
     if (!request->route.keyspace) request->route.keyspace = keyspace_told(request);
     return;
@@ -196,14 +196,29 @@ int cql__route_accepts(const cql_request_t *request) {
   return cql__cluster_accepts(&request->engine->cluster, &wish);
 }
 
+/* Most go where the turn's requests gather. */
+static cql__channel *stay(const cql_request_t *request) {
+  const cql__cluster *cluster = &request->engine->cluster;
+  const cql__route *route = &request->route;
+  cql__channel *current = cluster->current;
+  if (!current || route->keyspace || route->node || route->tried_count) return NULL;
+  const cql__connection *connection = &current->connection;
+  int gathers = connection->gathered < CQL__GATHER || cluster->serving_count == 1;
+  if (!gathers || !cql__connection_accepts(connection)) return NULL;
+  return current->group <= CQL_DISTANCE_LOCAL || current->group <= farthest_of(request) ? current
+                                                                                        : NULL;
+}
+
 cql__channel *cql__route_choose(cql_request_t *request) {
+  cql__channel *current = stay(request);
+  if (current) return current;
   const cql__wish wish = wish_of(request);
   return cql__cluster_choose(&request->engine->cluster, &wish);
 }
 
 int cql__route_leave(cql_request_t *request, const cql_node_t *node) {
   cql__route *route = &request->route;
-  if (route->tried_count < CQL__ATTEMPTS_MAX)
+  if (route->tried_count < CQL__ATTEMPTS_MAX - 1)
     route->tried[route->tried_count++] = (uint16_t)node->id;
   const cql__wish wish = wish_of(request);
   return cql__cluster_has_another(&request->engine->cluster, &wish);

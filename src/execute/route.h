@@ -8,8 +8,11 @@
  * `encoded` is `size` checked bytes of them. */
 void cql__route_by_values(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
                           size_t size);
-/* What is known by the submit: the values of an EXECUTE. */
-void cql__route_seal(cql_request_t *request);
+/* What is known by the submit: the values of an EXECUTE, or what was told. */
+void cql__route_by_all(cql_request_t *request);
+static inline void cql__route_seal(cql_request_t *request) {
+  if (request->engine->cluster.routing.ring) cql__route_by_all(request);
+}
 /* The connection for it; NULL: none accepts it now. */
 cql__channel *cql__route_choose(cql_request_t *request);
 /* Would there be one? */

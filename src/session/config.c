@@ -104,6 +104,7 @@ static const option options[] = {
     SWITCH_OPTION(rate_limit_error, 1),
     SWITCH_OPTION(ask_authenticate, 0),
     SWITCH_OPTION(ask_distance, 0),
+    SWITCH_OPTION(ask_endpoint, 0),
     TEXT_OPTION(application_name),
     TEXT_OPTION(application_version),
     TEXT_OPTION(client_id),

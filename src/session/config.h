@@ -34,7 +34,7 @@ struct cql_config_s {
   int64_t schema_agreement_ms, schema_agreement_interval_ms;
   int64_t shard_aware, shard_aware_port, tablets, lwt_mark, metadata_id, rate_limit_error;
   int64_t source_port_min, source_port_max;
-  int64_t ask_authenticate, ask_distance;
+  int64_t ask_authenticate, ask_distance, ask_endpoint;
   char *application_name, *application_version, *client_id;
   int64_t tls, tls_verify, tls_min_version;
   char *tls_ca, *tls_cert, *tls_key, *tls_key_password, *tls_name, *tls_sni;

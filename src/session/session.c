@@ -143,7 +143,8 @@ static void on_node(void *user, int type, cql_node_t *node, const char *message)
   if (type == CQL_EVENT_NODE_UP) cql__control_reconsider(&session->control);
 }
 
-static const cql__cluster_events cluster_events = {on_opened, on_failed, on_closed, on_node};
+static const cql__cluster_events cluster_events = {
+    on_opened, on_failed, on_closed, on_node, cql__question_endpoint, cql__question_forget};
 
 /* ---- what the control connection tells ---- */
 

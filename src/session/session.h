@@ -89,6 +89,9 @@ void cql__use_on_used(void *owner, cql__connection *connection, int error);
 /* question.c: a connection asks for a token. 1; 0: the host answers no questions; CQL_ENOMEM. */
 int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
                                cql_slice_t challenge);
+/* Where the node is reached; `found` is told, unless it is forgotten before. Likewise. */
+int cql__question_endpoint(void *user, cql_node_t *node, void *owner, cql__endpoint_found found);
+void cql__question_forget(void *user, const void *owner);
 /* How near the node is. Likewise. */
 int cql__question_distance(cql_session_t *session, cql_node_t *node);
 /* Its deadline begins: it has been delivered. */
