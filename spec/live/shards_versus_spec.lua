@@ -16,13 +16,14 @@ local KEYS = 10000
 local LETTERS = { "a", "b", "k", "z", "0", "9", "_", "ó", "ü", "日", "€" }
 local SHARDS = { 3, 4, 3, 1, 8, 7, 2, 5 } -- of each node
 local TABLETS = 32
+local NEAR = 6 -- so many nodes are in the local datacenter
 local LOWEST, WIDTH = ffi.cast("int64_t", 0x8000000000000000ULL), 0x800000000000000LL
 local MSB = { 12, 12, 0, 12, 5, 12, 12, 12 }
 
 local function make_world()
   local world = sim.world { seed = 7, nodes = 0, product = "scylla" }
   for i = 1, 8 do
-    world:add { address = "127.0.78." .. i, datacenter = i <= 6 and "dc1" or "dc2",
+    world:add { address = "127.0.78." .. i, datacenter = i <= NEAR and "dc1" or "dc2",
       rack = "rack" .. i % 3, shards = SHARDS[i], msb = MSB[i] }
   end
   local network = "{'class': 'NetworkTopologyStrategy', 'dc1': 2, 'dc2': 1}"
@@ -85,15 +86,18 @@ local function sorted(places)
 end
 
 -- The choices that a program wrote, by "KEYSPACE LINE": "ADDRESS/SHARD,..." in the order of the
--- ring; those by tablets sorted, as theirs come in a random order.
+-- ring; those by tablets sorted, as theirs come in a random order. And the place that was asked.
 local function read_choices(path)
-  local choices = {}
+  local choices, asked = {}, {}
   for line in io.lines(path) do
-    local keyspace, number, places = line:match "^(%S+) (%d+) (%S*)$"
+    local keyspace, number, places, place = line:match "^(%S+) (%d+) (%S*) ?(%S*)$"
     choices[keyspace .. " " .. number] = keyspace == "tablets" and sorted(places) or places
+    asked[keyspace .. " " .. number] = place
   end
-  return choices
+  return choices, asked
 end
+
+local function is_near(place) return tonumber(place:match "%.(%d)/") <= NEAR end
 
 -- What the world itself says, sorted.
 local function scripted(world, keyspace, token)
@@ -135,7 +139,8 @@ describe("the Python driver for ScyllaDB and this one", function()
     end)
     assert.equal("done", said.python, text)
     assert.equal("done", said.lua, text)
-    local theirs, ours = read_choices(theirs_path), read_choices(ours_path)
+    local theirs = read_choices(theirs_path)
+    local ours, asked = read_choices(ours_path)
     for _, path in ipairs { keys_path, go_path, theirs_path, ours_path } do os.remove(path) end
     local used = {}
     for line, key in ipairs(keys) do
@@ -146,11 +151,14 @@ describe("the Python driver for ScyllaDB and this one", function()
         assert(ours[name] == theirs[name], ("%s: theirs %s, ours %s"):format(name,
           tostring(theirs[name]), tostring(ours[name])))
         assert(scripted(world, keyspace, token) == sorted(ours[name]), name)
-        for place in ours[name]:gmatch "[^,]+" do used[place] = true end
+        local place = asked[name]
+        assert(is_near(place) and ("," .. theirs[name] .. ","):find("," .. place .. ",", 1, true),
+          ("%s: theirs %s, it went to %s"):format(name, theirs[name], place))
+        used[place] = true
       end
     end
     local places = 0
     for _ in pairs(used) do places = places + 1 end
-    assert.equal(33, places) -- each shard of each node
+    assert.equal(26, places) -- each shard of each node that is near
   end)
 end)

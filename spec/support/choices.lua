@@ -1,6 +1,9 @@
 -- Where this driver sends the requests for keys: choices.lua ADDRESS KEYS GO OUT, as
--- spec/support/choices.py says.
+-- spec/support/choices.py says; and behind the places of the plan the one that it went to:
+-- "KEYSPACE LINE ADDRESS/SHARD,... ADDRESS/SHARD".
 local cql = require "cql"
+
+local AT_ONCE = 200
 
 local address, keys_path, go_path, out_path = unpack(arg)
 local session = assert(cql.connect { contact_points = address, local_datacenter = "dc1",
@@ -40,10 +43,24 @@ local function choice(statement, values)
   return table.concat(places, ",")
 end
 
--- All nodes are up.
+-- Who answered each key, many at once.
+local function answered(statement, values_of)
+  local futures, places = {}, {}
+  for from = 1, #keys, AT_ONCE do
+    local last = math.min(from + AT_ONCE - 1, #keys)
+    for i = from, last do futures[i] = session:submit(statement, values_of(keys[i])) end
+    for i = from, last do
+      local execution = assert(futures[i]:wait()).execution
+      places[i] = execution.node:gsub(":%d+$", "") .. "/" .. (execution.shard or 0)
+    end
+  end
+  return places
+end
+
+-- All shards are connected.
 wait_until(function()
   for _, node in ipairs(session:nodes()) do
-    if not node.up or node.distance == "ignored" then return false end
+    if node.connections < node.shards or not node.up then return false end
   end
   return choice(simple, { "x" }) ~= ""
 end)
@@ -57,11 +74,18 @@ print "lua: learned"
 io.stdout:flush()
 wait_until(function() return exists(go_path) end)
 for i = 1, 1000 do assert(session:execute(tablets, keys[i])) end
+local CASES = {
+  simple = { simple, function(key) return { key[2] } end },
+  network = { network, function(key) return key end },
+  tablets = { tablets, function(key) return key end },
+}
 local out = assert(io.open(out_path, "w"))
-for line, key in ipairs(keys) do
-  out:write("simple ", line, " ", choice(simple, { key[2] }), "\n")
-  out:write("network ", line, " ", choice(network, key), "\n")
-  out:write("tablets ", line, " ", choice(tablets, key), "\n")
+for keyspace, case in pairs(CASES) do
+  local statement, values_of = case[1], case[2]
+  local places = answered(statement, values_of)
+  for line, key in ipairs(keys) do
+    out:write(keyspace, " ", line, " ", choice(statement, values_of(key)), " ", places[line], "\n")
+  end
 end
 out:close()
 print "lua: done"
