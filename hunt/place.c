@@ -159,15 +159,28 @@ void place_judge_plan(const guest *g, const asked *a, cql_request_t *request) {
         first, allowed(g, a->key));
 }
 
+/* The shard of that node which has the key; -1: none, or it has but one. */
+static int shard_of(int key, int node) {
+  int32_t pairs[TARGETS_MAX];
+  int count = cql_sim_replicas(w.sim, "ks", "t", place_token(key), pairs, NODES_MAX);
+  for (int i = 0; OF(&w.script, shards) > 1 && i < count && i < NODES_MAX; i++)
+    if (pairs[2 * i] == node) return pairs[2 * i + 1];
+  return -1;
+}
+
 /* Where a tablet is isn't known until one who hasn't got it was asked. */
 void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c) {
   int node = c->address ? number_at(c->address) : -1;
   if (node < 0) return;
   CHECK(a->number < g->near[node].ignored_from, "node %d is asked, and is ignored", node);
-  if (!a->placed || allowed(g, a->key) & 1u << node) return;
+  if (!a->placed) return;
+  int shard = shard_of(a->key, node), is_right = shard < 0 || c->shard == shard;
+  if (c->attempts > 1) is_right = 1; /* it was sent again over the connection that prepared it */
+  if (is_right && allowed(g, a->key) & 1u << node) return;
   int is_first = w.has_tablets && !(g->strayed & 1u << a->key);
   g->strayed |= 1u << a->key;
-  CHECK(is_first, "key %d is asked of nodes %x, not of %x", a->key, 1u << node, allowed(g, a->key));
+  CHECK(is_first, "key %d is asked of nodes %x, shard %d, not of %x, shard %d", a->key, 1u << node,
+        c->shard, allowed(g, a->key), shard);
 }
 
 /* ---- at rest ---- */

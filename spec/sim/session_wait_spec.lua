@@ -279,3 +279,17 @@ for seed = 1, 8 do
     assert.same({ 0, 0, 0 }, { m.in_flight, m.queued, m.taken })
   end)
 end
+
+describe("a question", function()
+  it("is void when the same is asked anew", function()
+    p = assert(peer.new { ask_distance = "true", question_timeout_ms = 100 })
+    local first = assert(p:event(C.CQL_ASK_DISTANCE)).tag
+    assert.equal(0, C.cql_session_refresh_distances(p.session))
+    local second = assert(p:event(C.CQL_ASK_DISTANCE)).tag
+    assert.is_true(first ~= second)
+    assert.equal(0, C.cql__session_answer(p.session, second, "ignored", 7))
+    assert.equal(C.CQL_EINVAL, C.cql__session_answer(p.session, first, "local", 5))
+    p:run(1000)
+    assert.is_nil(p:event(C.CQL_EVENT_DISTANCE)) -- by the default of the first
+  end)
+end)
