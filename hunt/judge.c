@@ -197,18 +197,16 @@ void judge_nodes(void) {
   CHECK(counters.not_ready == 0, "a request before the handshake's end");
 }
 
-/* Those of the session itself: while it sees whether the nodes agree about an altered schema. */
-static int64_t own_slots(void) { return 2 * w.alters; }
-
 void judge_step(guest *g) {
   cql_metrics_t m;
   cql_session_metrics(g->session, &m);
   int64_t open = g->open + g->use_open;
-  CHECK(m.taken >= open && m.taken <= open + own_slots(), "%u slots are taken for %d requests",
-        m.taken, (int)open);
+  if (m.own > g->own_most) g->own_most = m.own;
+  CHECK(m.taken == open + m.own, "%u slots are taken for %d requests, %u of the session's own",
+        m.taken, (int)open, m.own);
   uint64_t under_way = m.in_flight + m.queued, owed = m.requests - m.completed;
-  CHECK(under_way >= owed && under_way <= owed + (uint64_t)own_slots(),
-        "in flight %u, queued %u of %d", m.in_flight, m.queued, (int)(m.requests - m.completed));
+  CHECK(under_way >= owed && under_way <= owed + m.own, "in flight %u, queued %u of %d",
+        m.in_flight, m.queued, (int)(m.requests - m.completed));
 }
 
 static void judge_guest_time(const guest *g) {
@@ -240,7 +238,7 @@ static int64_t blocks_out(const guest *g) {
 }
 
 static void judge_memory(const guest *g) {
-  int64_t slots = (g->taken_most + own_slots() + 1 + 63) / 64 * 64; /* their small bodies stay */
+  int64_t slots = (g->taken_most + g->own_most + 1 + 63) / 64 * 64; /* their small bodies stay */
   int64_t blocks = blocks_out(g);
   CHECK(blocks <= slots, "at rest: %d blocks are out for %d slots", (int)blocks, (int)slots);
 }

@@ -380,14 +380,16 @@ typedef struct cql_metrics_s {
   uint64_t connections_lost;
   uint64_t unknown_streams; /* answers and events that nobody waited for */
   uint64_t events_dropped;
-  uint64_t tablets_refused;  /* payloads that said where a tablet is, and can't be read */
-  uint64_t features_refused; /* what ScyllaDB nodes offered and was not understood */
-  uint32_t in_flight;        /* on a connection */
-  uint32_t queued;           /* waiting for one */
-  uint32_t taken;            /* request slots in use, those included */
-  uint32_t orphans;          /* timed out, their answers still owed */
-  uint32_t connections;      /* open and serving */
-  uint32_t protocol_version; /* negotiated; 0: not yet */
+  uint64_t tablets_refused;   /* payloads that said where a tablet is, and can't be read */
+  uint64_t statements_warmed; /* prepared on a node before a request needed them there */
+  uint64_t features_refused;  /* what ScyllaDB nodes offered and was not understood */
+  uint32_t in_flight;         /* on a connection */
+  uint32_t queued;            /* waiting for one */
+  uint32_t taken;             /* request slots in use, those included */
+  uint32_t own;               /* of those slots: what the session asks for itself */
+  uint32_t orphans;           /* timed out, their answers still owed */
+  uint32_t connections;       /* open and serving */
+  uint32_t protocol_version;  /* negotiated; 0: not yet */
 } cql_metrics_t;
 
 /* ---- library ---- */

@@ -258,10 +258,12 @@ typedef struct cql_metrics_s {
   uint64_t unknown_streams;
   uint64_t events_dropped;
   uint64_t tablets_refused;
+  uint64_t statements_warmed;
   uint64_t features_refused;
   uint32_t in_flight;
   uint32_t queued;
   uint32_t taken;
+  uint32_t own;
   uint32_t orphans;
   uint32_t connections;
   uint32_t protocol_version;

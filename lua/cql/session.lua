@@ -676,8 +676,8 @@ end
 local METRICS = {
   "requests", "completed", "timeouts", "retries", "bytes_sent", "bytes_received", "writes",
   "reads", "connections_opened", "connections_failed", "connections_lost", "unknown_streams",
-  "events_dropped", "tablets_refused", "features_refused", "in_flight", "queued", "taken",
-  "orphans", "connections", "protocol_version",
+  "events_dropped", "tablets_refused", "statements_warmed", "features_refused", "in_flight",
+  "queued", "taken", "own", "orphans", "connections", "protocol_version",
 }
 
 --- Counters since the session began, and the state of now.

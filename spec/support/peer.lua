@@ -61,6 +61,7 @@ function peer.new(options, seed, before)
   local config = C.cql_config_new()
   C.cql_config_set(config, "discover", "false") -- the spec is a node, and knows of no tables
   C.cql_config_set(config, "schema_agreement_ms", "0") -- nor of schemas
+  C.cql_config_set(config, "prepare_on_all", "false")
   for name, value in pairs(options or {}) do
     local result = C.cql_config_set(config, name, tostring(value))
     assert(result == 0, ffi.string(C.cql_config_error(config)))

@@ -170,6 +170,7 @@ static void enter_group(cql__channel *channel) {
   cql__group *group = &node->cluster->groups[node->distance];
   assert(channel->serving_at == NOT_SERVING && group->count < group->capacity);
   channel->group = node->distance;
+  channel->held = node->held;
   channel->serving_at = group->count;
   group->channels[group->count++] = channel;
   node->cluster->serving_count++;

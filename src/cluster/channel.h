@@ -22,6 +22,7 @@ struct cql__channel {
   uint32_t serving_at; /* its index in its group of the cluster; UINT32_MAX: not there */
   uint8_t group;       /* which, while it is there: the distance of its node */
   int32_t aim;         /* the shard that it dialled, through the shard-aware port; -1: none */
+  uint8_t held;        /* its node is: nothing is put on it yet */
   uint8_t handshake;   /* counted in cluster->handshakes */
   uint8_t asking;      /* the host is asked where its node is reached */
   uint8_t plain;       /* the shard-aware port failed: the plain one is next */

@@ -111,7 +111,7 @@ int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **
 /* ---- choosing ---- */
 
 static int suits(const cql__wish *wish, const cql__channel *channel) {
-  if (!cql__connection_accepts(&channel->connection)) return 0;
+  if (channel->held || !cql__connection_accepts(&channel->connection)) return 0;
   if (wish->node && channel->node != wish->node) return 0;
   for (uint32_t i = 0; i < wish->tried_count; i++)
     if (wish->tried[i] == (uint16_t)channel->node->id) return 0;

@@ -51,6 +51,11 @@ void cql__node_end(cql_node_t *node) {
   cql_node_unref(node);
 }
 
+void cql__node_hold(cql_node_t *node, uint8_t held) {
+  node->held = held;
+  for (uint32_t i = 0; i < node->channel_count; i++) node->channels[i]->held = held;
+}
+
 void cql__node_open(cql_node_t *node) {
   for (uint32_t i = 0; i < node->channel_count; i++) {
     cql__channel *channel = node->channels[i];

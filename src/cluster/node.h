@@ -25,6 +25,7 @@ struct cql_node_s {
   uint32_t at;        /* its index in cluster->nodes */
   uint32_t seen;      /* by which reading of the topology, for who is to go */
   uint8_t distance;   /* CQL_DISTANCE_* */
+  uint8_t held;       /* it takes no requests yet: see cql__node_hold() */
   uint8_t undecided;  /* its distance has been asked for, and nobody answered yet */
   uint8_t is_contact; /* only known as a contact point: no topology has told of it */
   cql__channel **channels;
@@ -47,6 +48,8 @@ struct cql_node_s {
 cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data);
 /* Its connections and itself, at the cluster's end; who holds it keeps the rest. */
 void cql__node_end(cql_node_t *node);
+/* Its connections, those to come too, are given no requests (or are again): it isn't prepared. */
+void cql__node_hold(cql_node_t *node, uint8_t held);
 /* Opens all that is closed. */
 void cql__node_open(cql_node_t *node);
 /* Its place has changed: those that are connected are regrouped, and it is resized. CQL_ENOMEM: as

@@ -17,6 +17,7 @@
 #include "execute/result.h"
 #include "execute/retry.h"
 #include "execute/route.h"
+#include "execute/warm.h"
 #include "wire/proto.h"
 
 /* ---- the head ---- */
@@ -196,7 +197,8 @@ static void send_gathered(cql_request_t *request, cql__connection *connection) {
 }
 
 void cql__attempt_send(cql_request_t *request, cql__channel *channel) {
-  send_gathered(request, &channel->connection);
+  int error = send_on(request, &channel->connection);
+  if (error) cql__request_finish(request, error, 0, NULL);
 }
 
 void cql__attempt_start(cql__engine *engine, cql_request_t *request) {
@@ -512,6 +514,14 @@ static int check_use(cql__connection *connection, int error, cql__result **resul
   return error ? error : CQL_EMALFORMED;
 }
 
+/* It is known to all nodes soon, and to those that come. */
+static void keep_prepared(const cql_request_t *request, const cql__connection *connection,
+                          const cql__result *result) {
+  cql__engine *engine = request->engine;
+  cql__list_append(&engine->statements, &result->prepared->link);
+  cql__warm_statement(engine, result->prepared, node_of(connection));
+}
+
 static void warn_of_use(const cql_request_t *request) {
   request->engine->tell(request->engine->user, CQL_EVENT_WARNING, request->address,
                         "a statement changed the keyspace of one connection, the others keep "
@@ -553,6 +563,8 @@ void cql__attempt_on_answered(void *owner, cql__connection *connection, void *wa
     learn(request, result->shown.payload);
   if (result->shown.kind != CQL_RESULT_ERROR) {
     if (result->shown.kind == CQL_RESULT_KEYSPACE && !request->use) warn_of_use(request);
+    if (result->shown.kind == CQL_RESULT_PREPARED && !request->errand)
+      keep_prepared(request, connection, result);
     if (result->shown.kind != CQL_RESULT_SCHEMA_CHANGE ||
         !cql__agreement_begin(request, connection, &result->shown))
       cql__request_finish(request, 0, 0, &result->shown);

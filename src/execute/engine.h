@@ -14,6 +14,7 @@ typedef struct cql__engine {
   int32_t page_size;
   uint32_t request_timeout_ms;
   uint32_t requests_max;
+  int prepare_on_all;                           /* nodes; see warm.h */
   uint32_t agreement_ms, agreement_interval_ms; /* of the schema; see agreement.h */
   int server_timestamps;
   int leaves_datacenter; /* also with a consistency that asks for the local one */
@@ -26,6 +27,8 @@ typedef struct cql__engine {
   cql__list pending;    /* waiting for a connection, oldest first: by .link */
   cql__list done;       /* waiting to be polled: by .link */
   cql__list preparing;  /* PREPARING: by .link */
+  cql__list statements; /* all prepared ones that live: by .link */
+  cql__list warmings;   /* see warm.c */
   cql__list following;  /* FOLLOWING one of them: by .link */
   cql__list agreements; /* of the schema, waited for; see agreement.c */
   uint64_t changes;     /* of the schema, and looks at it, counted */

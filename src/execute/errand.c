@@ -1,5 +1,7 @@
 #include "execute/errand.h"
 
+#include <string.h>
+
 #include "wire/proto.h"
 
 /* Instead of being polled. */
@@ -32,6 +34,13 @@ cql_request_t *cql__errand_take(cql__engine *engine, uint8_t opcode, const char 
   request->consistency = CQL_ONE;
   engine->errands++;
   return request;
+}
+
+int cql__errand_keyspace(cql_request_t *request, const char *keyspace) {
+  cql_options_t options;
+  cql_options_init(&options);
+  options.keyspace = (cql_slice_t){(const uint8_t *)keyspace, (int32_t)strlen(keyspace)};
+  return cql_request_options(request, &options);
 }
 
 void cql__errand_send(cql_request_t *request, cql__channel *channel, uint32_t timeout_ms) {

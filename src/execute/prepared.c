@@ -6,6 +6,7 @@
 
 /* Apart, so that the count alone is inlined. */
 __attribute__((noinline)) static void prepared_free(cql_prepared_t *prepared) {
+  cql__list_remove(&prepared->link);
   cql__metadata_unref(prepared->parameters);
   cql__metadata_unref(prepared->columns);
   cql__free(prepared->text);
@@ -98,6 +99,7 @@ int cql__prepared_decode(cql__engine *engine, const cql__connection *connection,
   cql_prepared_t *prepared = cql__zalloc(sizeof *prepared);
   if (!prepared) return CQL_ENOMEM;
   prepared->refs = 1;
+  cql__list_init(&prepared->link);
   prepared->engine = engine;
   prepared->text_length = (size_t)text.length;
   int error = keep_id(id, prepared);

@@ -92,6 +92,7 @@ static const option options[] = {
     NUMBER_OPTION(frame_size_max, 268435456, 4096, 268435456),
     SWITCH_OPTION(server_timestamps, 0),
     SWITCH_OPTION(throw_on_overload, 0),
+    SWITCH_OPTION(prepare_on_all, 1),
     NUMBER_OPTION(schema_agreement_ms, 10000, 0, HOUR_MS),
     NUMBER_OPTION(schema_agreement_interval_ms, 200, 1, HOUR_MS),
     SWITCH_OPTION(shard_aware, 1),

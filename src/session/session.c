@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/plant.h"
 #include "execute/agreement.h"
+#include "execute/warm.h"
 #include "wire/proto.h"
 
 /* After the last connection has gone names are looked up again. */
@@ -140,7 +141,9 @@ static void on_node(void *user, int type, cql_node_t *node, const char *message)
   if (session->engine.closing) return;
   cql__session_tell_node(session, type, node, message);
   if (type == CQL_EVENT_NODE_DOWN) cql__control_node_down(&session->control, node);
-  if (type == CQL_EVENT_NODE_UP) cql__control_reconsider(&session->control);
+  if (type != CQL_EVENT_NODE_UP) return;
+  cql__control_reconsider(&session->control);
+  cql__warm_node(&session->engine, node);
 }
 
 static const cql__cluster_events cluster_events = {
@@ -302,6 +305,7 @@ static void copy_settings(cql_session_t *session) {
   engine->requests_max = (uint32_t)config->requests_max;
   engine->server_timestamps = (int)config->server_timestamps;
   engine->leaves_datacenter = (int)config->failover_local_consistency;
+  engine->prepare_on_all = (int)config->prepare_on_all;
   engine->agreement_ms = (uint32_t)config->schema_agreement_ms;
   engine->agreement_interval_ms = (uint32_t)config->schema_agreement_interval_ms;
 }
@@ -331,6 +335,8 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cql__list_init(&engine->done);
   cql__list_init(&engine->preparing);
   cql__list_init(&engine->following);
+  cql__list_init(&engine->statements);
+  cql__list_init(&engine->warmings);
   cql__list_init(&engine->agreements);
   cql__wheel_init(&engine->wheel, cql__link_now(link));
   cql__rand_seed(&engine->rand, link->ops->chance(link));
@@ -394,6 +400,7 @@ void cql__session_free(cql_session_t *session) {
   engine->closing = 1;
   cql__questions_drop(session, NULL);
   cql__agreement_deinit(engine);
+  cql__warm_deinit(engine);
   cql__control_deinit(&session->control);
   cql__cluster_deinit(&engine->cluster);
   cql__engine_free_requests(engine);

@@ -28,6 +28,7 @@ unit.cdef("config", [[
     int64_t requests_max, streams_max, frame_size_max;
     int64_t server_timestamps;
     int64_t throw_on_overload;
+    int64_t prepare_on_all;
     int64_t schema_agreement_ms, schema_agreement_interval_ms;
     int64_t shard_aware, shard_aware_port, tablets, lwt_mark, metadata_id, rate_limit_error;
     int64_t source_port_min, source_port_max;
