@@ -306,7 +306,7 @@ function Peer:collect()
     for i = 0, count - 1 do
       local c = out[i]
       local entry = { tag = c.tag, kind = c.kind, status = c.status, code = c.code,
-        schema_agreed = c.schema_agreed,
+        schema_agreed = c.schema_agreed >= 0 and c.schema_agreed or nil,
         result = c.result ~= nil and c.result or nil }
       if c.event ~= nil then
         entry.message, entry.address = ffi.string(c.event.message), ffi.string(c.event.address)
