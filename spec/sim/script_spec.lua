@@ -246,7 +246,7 @@ describe("a rule", function()
         { { answer = "nothing", close = "reset" }, "CONNECTION_LOST" },
       } do
         local parts = case[1]
-        parts.prefix, parts.times = "SELECT", 1
+        parts.prefix, parts.times = "SELECT * FROM items", 1
         world:rule(parts)
         local rows, err = session:execute("SELECT * FROM items", nil, { timeout_ms = 500 })
         assert.is_nil(rows)
