@@ -386,7 +386,7 @@ typedef struct cql_metrics_s {
   uint32_t in_flight;         /* on a connection */
   uint32_t queued;            /* waiting for one */
   uint32_t taken;             /* request slots in use, those included */
-  uint32_t own;               /* of those slots: what the session asks for itself */
+  uint32_t own;               /* slots that the session uses for itself, beside those */
   uint32_t orphans;           /* timed out, their answers still owed */
   uint32_t connections;       /* open and serving */
   uint32_t protocol_version;  /* negotiated; 0: not yet */

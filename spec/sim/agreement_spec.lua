@@ -27,7 +27,7 @@ local function settled() -- nothing is left of it
   world.cql.sleep(20000)
   local metrics = assert(session:metrics())
   assert.same({ 0, 0, 0, 0 },
-    { metrics.taken, metrics.in_flight, metrics.queued, metrics.orphans })
+    { metrics.taken + metrics.own, metrics.in_flight, metrics.queued, metrics.orphans })
   assert.equal(metrics.requests, metrics.completed)
 end
 

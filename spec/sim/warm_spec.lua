@@ -28,7 +28,7 @@ local function settled(orphans)
   world.cql.sleep(15000)
   local metrics = assert(session:metrics())
   assert.same({ 0, 0, 0, orphans or 0 },
-    { metrics.taken, metrics.in_flight, metrics.queued, metrics.orphans })
+    { metrics.taken + metrics.own, metrics.in_flight, metrics.queued, metrics.orphans })
 end
 
 after_each(function()

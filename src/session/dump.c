@@ -13,6 +13,7 @@ void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out) {
   *out = session->engine.metrics;
   out->events_dropped = session->queue.dropped;
   out->own = session->engine.errands;
+  out->taken -= out->own;
   out->connections = cluster->serving_count;
   out->protocol_version = session->ready_told ? (uint32_t)session->engine.settings.version : 0;
   out->orphans = 0;
