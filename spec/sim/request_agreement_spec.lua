@@ -1,6 +1,5 @@
 -- A change of the schema on the simulated link: what the node says of versions, garbage included,
 -- the memory that the wait needs, and the end of what it waits on.
-local ffi = require "ffi"
 local peer = require "spec.support.peer"
 local request = require "spec.support.request"
 local server = require "spec.support.server"
