@@ -423,6 +423,29 @@ describe("a node of a script", function()
     end)
   end)
 
+  it("that stands still hears of the schema when it goes on, and tells its clients", function()
+    local world = sim.world { seed = 3, nodes = 2 }
+    local changes = {}
+    local session = assert(world:connect {
+      contact_points = world:node(2):address(), heartbeat_ms = 0, log = function() end,
+      on = {
+        schema_change = function(event) changes[#changes + 1] = event.schema_change.target end,
+      },
+    })
+    world:run(function()
+      world.cql.sleep(2000)
+      world:node(2):pause()
+      world:given("CREATE KEYSPACE late WITH replication = {'class': 'SimpleStrategy', "
+        .. "'replication_factor': 1}")
+      world.cql.sleep(2000)
+      assert.same({}, changes)
+      world:node(2):resume()
+      world.cql.sleep(2000)
+      assert.same({ "KEYSPACE" }, changes)
+    end)
+    session:close()
+  end)
+
   it("agrees on the schema later than the one that changed it", function()
     local world = sim.world { seed = 2, nodes = 2, agreement = "5s" }
     local sessions = {}

@@ -32,6 +32,7 @@ typedef struct news {
   cql__sim_node *node;
   uint8_t version[16];
   cql__sim_buffer body;
+  uint8_t is_there; /* but the node stands still, and will hear of it when it goes on */
 } news;
 
 static void learn(cql__sim_node *node, const uint8_t *version, cql_slice_t body) {
@@ -48,8 +49,51 @@ static void free_news(news *n) {
 
 static void on_schema(cql__sim_timer *timer) {
   news *n = cql__container(timer, news, timer);
+  if (n->node->state == CQL_SIM_PAUSED) {
+    n->is_there = 1;
+    return;
+  }
   learn(n->node, n->version, cql__sim_slice(&n->body));
   free_news(n);
+}
+
+/* At once, or when it has come so far and the node goes. */
+static void send_news(cql__sim_node *node, const uint8_t *version, cql_slice_t body,
+                      int64_t delay) {
+  cql_sim_t *sim = node->sim;
+  int is_there = delay == 0;
+  if (is_there && node->state != CQL_SIM_PAUSED) {
+    learn(node, version, body);
+    return;
+  }
+  news *n = cql__sim_alloc(sizeof *n);
+  n->timer.fire = on_schema;
+  cql__list_append(&sim->news, &n->link);
+  n->node = node;
+  n->is_there = (uint8_t)is_there;
+  memcpy(n->version, version, 16);
+  cql__sim_put(&n->body, body.data, (size_t)body.length);
+  if (!is_there) cql__sim_timer_set(&sim->clock, &n->timer, sim->clock.now + delay);
+}
+
+void cql__sim_news_hear(cql__sim_node *node) {
+  cql__list *list = &node->sim->news;
+  for (cql__list *at = list->next; at != list;) {
+    news *n = cql__container(at, news, link);
+    at = at->next;
+    if (n->node != node || !n->is_there) continue;
+    learn(node, n->version, cql__sim_slice(&n->body));
+    free_news(n);
+  }
+}
+
+void cql__sim_news_forget(const cql__sim_node *node) {
+  cql__list *list = &node->sim->news;
+  for (cql__list *at = list->next; at != list;) {
+    news *n = cql__container(at, news, link);
+    at = at->next;
+    if (n->node == node && n->is_there) free_news(n);
+  }
 }
 
 void cql__sim_news_free(cql_sim_t *sim) {
@@ -70,7 +114,8 @@ void cql__sim_schema_known(cql_sim_t *sim, const cql_schema_change_t *change) {
   cql__sim_buffer body = {0};
   cql__store_version(cql__sim_store(sim), version);
   apply(sim, change, &body);
-  for (size_t i = 0; i < sim->node_count; i++) learn(sim->nodes[i], version, cql__sim_slice(&body));
+  for (size_t i = 0; i < sim->node_count; i++)
+    send_news(sim->nodes[i], version, cql__sim_slice(&body), 0);
   cql__sim_buffer_free(&body);
 }
 
@@ -83,17 +128,7 @@ void cql__sim_schema_changed(cql__sim_node *node, const cql_schema_change_t *cha
   for (size_t i = 0; i < sim->node_count; i++) {
     cql__sim_node *other = sim->nodes[i];
     int64_t delay = other == node ? 0 : cql__sim_draw(sim, &sim->settings.agreement);
-    if (delay == 0) {
-      learn(other, version, cql__sim_slice(&body));
-      continue;
-    }
-    news *n = cql__sim_alloc(sizeof *n);
-    n->timer.fire = on_schema;
-    cql__list_append(&sim->news, &n->link);
-    n->node = other;
-    memcpy(n->version, version, 16);
-    cql__sim_put(&n->body, cql__sim_bytes(&body), cql__sim_size(&body));
-    cql__sim_timer_set(&sim->clock, &n->timer, sim->clock.now + delay);
+    send_news(other, version, cql__sim_slice(&body), delay);
   }
   cql__sim_buffer_free(&body);
 }

@@ -6,6 +6,7 @@ static void on_booted(cql__sim_timer *timer) {
   cql__sim_node *node = cql__container(timer, cql__sim_node, booting);
   cql_sim_t *sim = node->sim;
   node->state = CQL_SIM_UP;
+  cql__sim_news_forget(node);
   cql__store_version(cql__sim_store(sim), node->schema_version);
   cql__sim_tablets_fit(sim, node);
   if (!node->member) {
@@ -120,6 +121,7 @@ int cql_sim_node_resume(cql_sim_t *sim, int index) {
     next = l->next;
     cql__sim_client_resume(cql__container(l, cql__sim_client, link));
   }
+  cql__sim_news_hear(node);
   cql__sim_gossip(sim, node, 0);
   cql__sim_network_kick(sim);
   return 0;

@@ -117,6 +117,10 @@ int64_t cql__sim_next(cql_sim_t *sim);
 void cql__sim_events_free(cql_sim_t *sim);
 void cql__sim_alarms_free(cql_sim_t *sim);
 void cql__sim_news_free(cql_sim_t *sim);
+/* The node goes on: it hears of what has come while it stood still. */
+void cql__sim_news_hear(cql__sim_node *node);
+/* It was started anew, and knows the schema as it is. */
+void cql__sim_news_forget(const cql__sim_node *node);
 /* routes.c */
 const cql__sim_forward *cql__sim_forward_find(const cql_sim_t *sim, const cql__address *address);
 void cql__sim_routes_describe(cql_sim_t *sim, cql__system *out);
