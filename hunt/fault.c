@@ -124,8 +124,11 @@ static void add_node(void) {
 }
 
 /* The first node stays: it is the one that nobody ignores. */
+/* One that comes back elsewhere and leaves at once may not be told of by anybody. */
 static void decommission(int node) {
-  if (node == 0 || !others_up(node) || cql_sim_node_decommission(w.sim, node)) return;
+  if (node == 0 || (w.moved & 1u << node) || !others_up(node) ||
+      cql_sim_node_decommission(w.sim, node))
+    return;
   holds(CAUSE_LOSS, world_now() + RECOVERS);
   holds(CAUSE_SLOW, world_now() + RECOVERS);
   holds(CAUSE_DOWN, world_now() + GOSSIPS);
@@ -180,6 +183,7 @@ static void move_node(int node) {
   snprintf(address, sizeof address, "127.0.1.%d", ++w.moves);
   int state = state_of(node);
   if (state == CQL_SIM_GONE || cql_sim_node_move(w.sim, node, address)) return;
+  w.moved |= 1u << node;
   w.forgets++;
   out_of_order(node);
 }

@@ -173,7 +173,7 @@ void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c) {
   int node = c->address ? number_at(c->address) : -1;
   if (node < 0) return;
   CHECK(a->number < g->near[node].ignored_from, "node %d is asked, and is ignored", node);
-  if (!a->placed) return;
+  if (!a->placed || OF(&w.script, streams)) return; /* with few, a replica may have none left */
   int shard = shard_of(a->key, node), is_right = shard < 0 || c->shard == shard;
   if (c->attempts > 1) is_right = 1; /* it was sent again over the connection that prepared it */
   if (is_right && allowed(g, a->key) & 1u << node) return;

@@ -79,6 +79,7 @@ typedef struct world {
   uint64_t forgets; /* how often a node forgot its statements */
   uint64_t epoch;   /* counts what the hosts think of how near nodes are */
   int has_tablets, moves, alters;
+  uint32_t moved; /* those that have been elsewhere */
   uint8_t host_ids[NODES_MAX][16];
   uint8_t spoilt[NODES_MAX]; /* until it is repaired */
   int cut_from[NODES_MAX];   /* which place, or NOWHERE */
