@@ -3,7 +3,7 @@
  *   PENDING -> SENT        a connection accepts it                       [start]
  *   SENT -> PENDING        it was lost and may be sent again             [on_lost]
  *   SENT -> PREPARING      UNPREPARED: PREPARE on the same connection    [prepare_again]
- *   PREPARING -> SENT      and the request once more                     [on_prepared]
+ *   PREPARING -> SENT      and the request once more, to the same node   [on_prepared]
  *   SENT -> FOLLOWING      UNPREPARED: another request has that PREPAREd [follow]
  *   FOLLOWING -> SENT      and so its answer is for both                 [on_prepared]
  *   SENT -> AGREEING       it has changed the schema                     [agreement.c]
@@ -163,8 +163,8 @@ static int send_on(cql_request_t *request, cql__connection *connection) {
   request->stream = (uint16_t)stream;
   request->connection = connection;
   request->address = ((const cql__channel *)connection->owner)->node->text;
-  if (connection->features.shard_count > 1)
-    request->sent_shard = (int16_t)connection->features.shard;
+  const cql__features *features = &connection->features;
+  request->sent_shard = (int16_t)(features->shard_count > 1 ? (int)features->shard : -1);
   request->attempts++;
   request->engine->metrics.in_flight++;
   return 0;
@@ -431,9 +431,11 @@ static void prepare_failed(cql_request_t *request, const cql__connection *connec
   wait_in_line(engine, request);
 }
 
-/* The request itself again, on the same connection while that takes it. */
-static int send_prepared(cql_request_t *request, cql__connection *connection) {
-  if (cql__connection_accepts(connection)) return send_on(request, connection);
+/* The request itself again, where it was: on that node, which knows the statement on all of its
+ * connections now, and on that shard. Where that won't do it is routed anew. */
+static int send_prepared(cql_request_t *request, const cql_node_t *node) {
+  cql__channel *channel = cql__route_choose_again(request, node);
+  if (channel) return send_on(request, &channel->connection);
   wait_in_line(request->engine, request);
   return 0;
 }
@@ -450,7 +452,7 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
     error = cql__prepared_renew(engine, connection, &response.body, request->preparing);
     if (!error && is_leader)
       engine->tell(engine->user, CQL_EVENT_REPREPARED, request->address, request->preparing->text);
-    if (!error) error = send_prepared(request, connection);
+    if (!error) error = send_prepared(request, node_of(connection));
     if (error) cql__request_finish(request, error, 0, NULL);
     return;
   }

@@ -216,6 +216,13 @@ cql__channel *cql__route_choose(cql_request_t *request) {
   return cql__cluster_choose(&request->engine->cluster, &wish);
 }
 
+cql__channel *cql__route_choose_again(cql_request_t *request, const cql_node_t *node) {
+  cql__wish wish = wish_of(request);
+  wish.node = node;
+  wish.shard = request->sent_shard;
+  return cql__cluster_choose(&request->engine->cluster, &wish);
+}
+
 int cql__route_leave(cql_request_t *request, const cql_node_t *node) {
   cql__route *route = &request->route;
   if (route->tried_count < CQL__ATTEMPTS_MAX - 1)

@@ -15,6 +15,8 @@ static inline void cql__route_seal(cql_request_t *request) {
 }
 /* The connection for it; NULL: none accepts it now. */
 cql__channel *cql__route_choose(cql_request_t *request);
+/* Likewise, of the node that it was sent to last, and of the same shard while that has any. */
+cql__channel *cql__route_choose_again(cql_request_t *request, const cql_node_t *node);
 /* Would there be one? */
 int cql__route_accepts(const cql_request_t *request);
 /* Are there connections that it won't have? If not, nobody can go where it can't. */
