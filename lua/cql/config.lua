@@ -73,13 +73,32 @@ local function text_of(name, value, level)
     level + 1)
 end
 
--- { tls = { ca =, verify = } } is the same as tls = true, tls_ca =, tls_verify =.
-local function flatten_tls(options)
-  if type(options.tls) ~= "table" then return options end
-  local flat = {}
+-- { tls = { ca =, verify = } } is the same as tls = true, tls_ca =, tls_verify =, and
+-- { remote = { heartbeat_ms = } } as remote_heartbeat_ms =.
+local function add_inner(flat, group, inner, level)
+  for name, value in pairs(inner) do
+    local whole = ("%s_%s"):format(group, name)
+    if flat[whole] ~= nil then
+      error(("options %s and %s.%s are the same"):format(whole, group, name), level + 1)
+    end
+    flat[whole] = value
+  end
+end
+
+local function flatten(options, level)
+  local tls, remote, flat = options.tls, options.remote, {}
   for name, value in pairs(options) do flat[name] = value end
-  flat.tls = true
-  for name, value in pairs(options.tls) do flat["tls_" .. name] = value end
+  if type(tls) == "table" then
+    flat.tls = true
+    add_inner(flat, "tls", tls, level + 1)
+  end
+  if remote ~= nil then
+    if type(remote) ~= "table" then
+      error(("option remote takes a table, not a %s"):format(type(remote)), level + 1)
+    end
+    flat.remote = nil
+    add_inner(flat, "remote", remote, level + 1)
+  end
   return flat
 end
 
@@ -88,7 +107,7 @@ end
 ---@param level integer
 ---@return ffi.cdata*
 function config.build(options, level)
-  options = flatten_tls(options)
+  options = flatten(options, level + 1)
   check_own(options, level + 1)
   local handle = C.cql_config_new()
   if handle == nil then error("not enough memory", level + 1) end

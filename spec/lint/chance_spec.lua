@@ -78,7 +78,7 @@ local ALLOWED = {
   { "lua/cql/config.lua", "for name, kind in pairs(OWN)", MISUSE },
   { "lua/cql/config.lua", "pairs(options.on or {})", MISUSE },
   { "lua/cql/config.lua", "pairs(options) do flat", COPY },
-  { "lua/cql/config.lua", "pairs(options.tls)", COPY },
+  { "lua/cql/config.lua", "pairs(inner)", COPY },
   { "lua/cql/config.lua", "for name in pairs(options) do", NAMES },
   { "lua/cql/config.lua", "ffi.gc", OWNER },
   { "lua/cql/event.lua", "pairs(event.numbers)", COPY },

@@ -43,6 +43,20 @@ describe("the configuration", function()
       refused { tls = { verfy = "full" } }, 1, true)
   end)
 
+  it("reads nested options for remote nodes as those with a prefix", function()
+    assert.is_truthy(config.build({ remote = { heartbeat_ms = 60000, connections_per_node = 1 } },
+      1))
+    assert.matches('unknown option "remote_heartbeat"; did you mean "remote_heartbeat_ms"?',
+      refused { remote = { heartbeat = 1 } }, 1, true)
+    assert.matches("remote_heartbeat_ms can't be \"-1\"; it takes a whole number from 0 to 3600000",
+      refused { remote = { heartbeat_ms = -1 } }, 1, true)
+    assert.matches('unknown option "remote_request_timeout_ms"',
+      refused { remote = { request_timeout_ms = 1 } }, 1, true)
+    assert.matches("option remote takes a table, not a number", refused { remote = 1 }, 1, true)
+    assert.matches("options remote_heartbeat_ms and remote.heartbeat_ms are the same",
+      refused { remote = { heartbeat_ms = 1 }, remote_heartbeat_ms = 2 }, 1, true)
+  end)
+
   it("takes handlers of events that exist", function()
     assert.is_truthy(config.build({ on = { ready = function() end } }, 1))
     assert.matches('unknown event "readdy"; did you mean "ready"?',

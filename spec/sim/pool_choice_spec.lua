@@ -170,7 +170,7 @@ describe("a distance that changes", function()
   it("changes the number of connections to a node with shards", function()
     local far = {}
     new_world()
-    connect { connections_remote = 2,
+    connect { remote_connections_per_node = 2,
       distance = function(node) return far[node.address] or "local" end }
     settle()
     expect_full(1, SHARDS)

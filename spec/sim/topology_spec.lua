@@ -281,7 +281,8 @@ describe("distances", function()
 
   it("change without failing a request", function()
     local near = "dc1"
-    begin(FAR, { connections_per_node = 2, connections_remote = 1, distance = function(node)
+    local remote = { connections_per_node = 1, heartbeat_ms = 300 }
+    begin(FAR, { connections_per_node = 2, remote = remote, distance = function(node)
       if node.datacenter == near then return "local" end
       return near == "dc2" and node.address:find "0.1:" and "ignored" or "remote"
     end })

@@ -25,6 +25,7 @@ cql__channel *cql__channel_new(cql_node_t *node, uint32_t slot) {
   cql__timer_init(&channel->retry, on_retry);
   cql__connection_init(&channel->connection, cluster->settings, cluster->connection_events,
                        channel);
+  cql__connection_tune(&channel->connection, cql__node_tuning(node, node->distance));
   return channel;
 }
 
@@ -191,6 +192,8 @@ static void leave_group(cql__channel *channel) {
 }
 
 void cql__channel_regroup(cql__channel *channel) {
+  const cql_node_t *node = channel->node;
+  cql__connection_tune(&channel->connection, cql__node_tuning(node, node->distance));
   if (!cql__channel_serves(channel)) return;
   leave_group(channel);
   enter_group(channel);

@@ -33,8 +33,6 @@ struct cql__cluster {
   const cql__cluster_events *events;
   void *user;
   cql__rand *rand;
-  uint32_t per_node, per_node_remote; /* 0: by shard */
-  uint32_t per_shard;
   int tls;
   uint32_t reconnect_min_ms, reconnect_max_ms;
   int version_pinned;

@@ -56,6 +56,11 @@ void cql__node_hold(cql_node_t *node, uint8_t held) {
   for (uint32_t i = 0; i < node->channel_count; i++) node->channels[i]->held = held;
 }
 
+const cql__tuning *cql__node_tuning(const cql_node_t *node, uint8_t distance) {
+  const cql__connection_settings *settings = node->cluster->settings;
+  return distance == CQL_DISTANCE_REMOTE ? &settings->remote : &settings->near;
+}
+
 void cql__node_open(cql_node_t *node) {
   for (uint32_t i = 0; i < node->channel_count; i++) {
     cql__channel *channel = node->channels[i];

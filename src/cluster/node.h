@@ -50,6 +50,8 @@ cql_node_t *cql__node_new(cql__cluster *cluster, const cql__node_data *data);
 void cql__node_end(cql_node_t *node);
 /* Its connections, those to come too, are given no requests (or are again): it isn't prepared. */
 void cql__node_hold(cql_node_t *node, uint8_t held);
+/* How nodes of that distance are connected to. */
+const cql__tuning *cql__node_tuning(const cql_node_t *node, uint8_t distance);
 /* Opens all that is closed. */
 void cql__node_open(cql_node_t *node);
 /* Its place has changed: those that are connected are regrouped, and it is resized. CQL_ENOMEM: as

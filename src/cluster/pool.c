@@ -27,15 +27,15 @@ static void warn(cql_node_t *node, const char *message) {
 
 /* Connections per node are told: where they land they stay. */
 static uint32_t fixed_size(const cql_node_t *node, uint8_t distance) {
-  const cql__cluster *cluster = node->cluster;
-  return distance == CQL_DISTANCE_REMOTE ? cluster->per_node_remote : cluster->per_node;
+  return cql__node_tuning(node, distance)->connections_per_node;
 }
 
 uint32_t cql__pool_size(const cql_node_t *node, uint8_t distance) {
   if (distance == CQL_DISTANCE_IGNORED) return 0;
   if (node->shard_count == 0) return 1;
   uint32_t fixed = fixed_size(node, distance);
-  return fixed ? fixed : node->cluster->per_shard * node->shard_count;
+  return fixed ? fixed
+               : cql__node_tuning(node, distance)->connections_per_shard * node->shard_count;
 }
 
 /* ---- surplus ---- */

@@ -22,6 +22,7 @@ void cql__connection_init(cql__connection *c, cql__connection_settings *settings
                           const cql__connection_events *events, void *owner) {
   memset(c, 0, sizeof *c);
   c->settings = settings;
+  c->tuning = &settings->near;
   c->events = events;
   c->owner = owner;
   cql__list_init(&c->dirty);
@@ -73,10 +74,13 @@ int cql__connection_open(cql__connection *c, const cql__target *target) {
   c->reader.user = c;
   cql__writer_init(&c->writer, settings->pool);
   c->writer.compress_min = settings->compress_min;
-  int error = settings->link->ops->open(settings->link, target, c, &c->socket);
+  cql__target whole = *target;
+  whole.send_buffer = c->tuning->send_buffer;
+  whole.receive_buffer = c->tuning->receive_buffer;
+  int error = settings->link->ops->open(settings->link, &whole, c, &c->socket);
   if (error) return error;
   c->state = CQL__OPENING;
-  cql__timer_set(settings->wheel, &c->deadline, now_of(c) + settings->connect_timeout_ms);
+  cql__timer_set(settings->wheel, &c->deadline, now_of(c) + c->tuning->connect_timeout_ms);
   return 0;
 }
 
@@ -241,9 +245,22 @@ static void used(cql__connection *c) {
   c->events->used(c->owner, c, 0);
 }
 
+void cql__connection_listen(cql__connection *c) {
+  if (c->tuning->heartbeat_ms)
+    cql__timer_set(c->settings->wheel, &c->heartbeat, c->last_read + c->tuning->heartbeat_ms);
+  else
+    cql__timer_cancel(&c->heartbeat);
+}
+
+void cql__connection_tune(cql__connection *c, const cql__tuning *tuning) {
+  if (c->tuning == tuning) return;
+  c->tuning = tuning;
+  if (c->state == CQL__SERVING && !c->heartbeat_sent) cql__connection_listen(c);
+}
+
 static void heartbeat_answered(cql__connection *c) {
   c->heartbeat_sent = 0;
-  cql__timer_set(c->settings->wheel, &c->heartbeat, now_of(c) + c->settings->heartbeat_ms);
+  cql__connection_listen(c);
 }
 
 /* An ERROR on stream 0 while it serves. Those of the connection itself come there too, and the
@@ -393,10 +410,10 @@ static int send_heartbeat(cql__connection *c, uint64_t now) {
 void cql__connection_check(cql__connection *c) {
   cql__connection_settings *settings = c->settings;
   uint64_t now = now_of(c);
-  if (c->state != CQL__SERVING || !settings->heartbeat_ms || c->own_pending != CQL__OWN_NONE ||
+  if (c->state != CQL__SERVING || !c->tuning->heartbeat_ms || c->own_pending != CQL__OWN_NONE ||
       send_heartbeat(c, now))
     return;
-  cql__timer_set(settings->wheel, &c->heartbeat, now + settings->heartbeat_timeout_ms);
+  cql__timer_set(settings->wheel, &c->heartbeat, now + c->tuning->heartbeat_timeout_ms);
 }
 
 static void on_heartbeat(cql__timer *timer) {
@@ -409,12 +426,12 @@ static void on_heartbeat(cql__timer *timer) {
       return;
     }
     c->heartbeat_sent = now; /* it talks, if not of that */
-    cql__timer_set(settings->wheel, timer, now + settings->heartbeat_timeout_ms);
+    cql__timer_set(settings->wheel, timer, now + c->tuning->heartbeat_timeout_ms);
     return;
   }
-  uint64_t due = c->last_read + settings->heartbeat_ms;
+  uint64_t due = c->last_read + c->tuning->heartbeat_ms;
   if (due <= now) {
-    due = now + settings->heartbeat_timeout_ms;
+    due = now + c->tuning->heartbeat_timeout_ms;
     /* A USE that is not answered is as good as one, and has a deadline of its own. */
     if (c->own_pending == CQL__OWN_NONE) send_heartbeat(c, now);
   }
@@ -429,9 +446,9 @@ void cql__connection_awake(cql__connection *c) {
     if (!c->heartbeat_sent || c->forgiven) return;
     c->forgiven = 1;
     c->heartbeat_sent = now;
-    cql__timer_set(settings->wheel, &c->heartbeat, now + settings->heartbeat_timeout_ms);
+    cql__timer_set(settings->wheel, &c->heartbeat, now + c->tuning->heartbeat_timeout_ms);
   } else if (c->state != CQL__CLOSED && c->last_read > settings->wheel->now) {
-    cql__timer_set(settings->wheel, &c->deadline, now + settings->connect_timeout_ms);
+    cql__timer_set(settings->wheel, &c->deadline, now + c->tuning->connect_timeout_ms);
   }
 }
 

@@ -56,6 +56,15 @@ typedef struct cql__connection_events {
   void (*event)(void *owner, cql__connection *connection, const cql__response *response);
 } cql__connection_events;
 
+/* What differs with the distance of a node. */
+typedef struct cql__tuning {
+  uint32_t connections_per_node; /* 0: by shard */
+  uint32_t connections_per_shard;
+  uint32_t connect_timeout_ms;
+  uint32_t heartbeat_ms, heartbeat_timeout_ms; /* 0: none */
+  uint32_t send_buffer, receive_buffer;        /* 0: the system's */
+} cql__tuning;
+
 /* What all connections of a session share. */
 typedef struct cql__connection_settings {
   void *user; /* the session */
@@ -67,8 +76,8 @@ typedef struct cql__connection_settings {
   int version; /* to try, or negotiated */
   int lz4;     /* asked for */
   uint32_t compress_min;
-  uint32_t connect_timeout_ms, request_timeout_ms;
-  uint32_t heartbeat_ms, heartbeat_timeout_ms;
+  uint32_t request_timeout_ms;
+  cql__tuning near, remote;
   uint32_t streams_max;
   size_t frame_size_max;
   int throw_on_overload;
@@ -87,9 +96,10 @@ struct cql__connection {
   const cql__connection_events *events;
   void *owner;
   /* changes */
-  cql__list dirty;      /* in settings->dirty while it has something to send */
-  cql__address address; /* where it was opened last */
-  cql__socket *socket;  /* NULL: closed */
+  const cql__tuning *tuning; /* of the settings */
+  cql__list dirty;           /* in settings->dirty while it has something to send */
+  cql__address address;      /* where it was opened last */
+  cql__socket *socket;       /* NULL: closed */
   cql__reader reader;
   cql__writer writer;
   cql__streams streams;
@@ -119,6 +129,9 @@ struct cql__connection {
 void cql__connection_init(cql__connection *connection, cql__connection_settings *settings,
                           const cql__connection_events *events, void *owner);
 void cql__connection_deinit(cql__connection *connection);
+/* Another one of the settings' tunings than `near`, which it begins with. What is open keeps its
+ * socket and the deadline of its handshake; heartbeats are sent accordingly from now on. */
+void cql__connection_tune(cql__connection *connection, const cql__tuning *tuning);
 /* Starts to open; `serving` or `closed` follows, unless an error is returned (CQL__EPORT among
  * them: another local port may do, at once). `target`: borrowed for the call. */
 int cql__connection_open(cql__connection *connection, const cql__target *target);
@@ -162,6 +175,9 @@ void cql__connection_check(cql__connection *connection);
 /* The host slept: an unanswered heartbeat gets its time anew, once; so does a handshake of which
  * something came in this step. After reading, before deadlines. */
 void cql__connection_awake(cql__connection *connection);
+
+/* It serves, or has answered a heartbeat: the next one is due after the next silence. */
+void cql__connection_listen(cql__connection *connection);
 
 /* handshake.c; connection.c calls them. */
 void cql__handshake_start(cql__connection *connection);

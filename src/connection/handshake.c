@@ -28,13 +28,10 @@ void cql__handshake_start(cql__connection *c) {
 }
 
 static int serve(cql__connection *c) {
-  cql__connection_settings *settings = c->settings;
   c->state = CQL__SERVING;
   cql__timer_cancel(&c->deadline);
   c->heartbeat_sent = 0;
-  if (settings->heartbeat_ms)
-    cql__timer_set(settings->wheel, &c->heartbeat,
-                   cql__link_now(settings->link) + settings->heartbeat_ms);
+  cql__connection_listen(c);
   c->events->serving(c->owner, c);
   return 0;
 }

@@ -151,14 +151,17 @@ static socklen_t to_sockaddr(const cql__address *address, struct sockaddr_storag
   return sizeof *v6;
 }
 
-static void set_options(const cql__io *io, int fd) {
+static void set_size(int fd, int option, uint32_t bytes) {
+  int size = (int)bytes;
+  if (size) setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
+}
+
+static void set_options(const cql__io *io, int fd, const cql__target *target) {
   int one = 1;
   if (io->nodelay) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   if (io->keepalive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-  if (io->send_buffer)
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &io->send_buffer, sizeof io->send_buffer);
-  if (io->receive_buffer)
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &io->receive_buffer, sizeof io->receive_buffer);
+  set_size(fd, SO_SNDBUF, target->send_buffer);
+  set_size(fd, SO_RCVBUF, target->receive_buffer);
 }
 
 /* A local port serves connections to different nodes at once, where all that share it agree. */
@@ -196,7 +199,7 @@ static int start_connect(cql__socket *s, const cql__target *target, int *taken) 
     return -error;
   }
   s->poll.data = s;
-  set_options(s->io, s->fd);
+  set_options(s->io, s->fd, target);
   if (s->io->local.length || target->local_port) error = bind_local(s, target->local_port, family);
   if (error) { /* no port mends an address that isn't this machine's */
     *taken = target->local_port && (error == EADDRINUSE || error == EACCES);
@@ -392,8 +395,6 @@ static int io_step(cql__link *link, int64_t wait_ms) {
 static int read_config(cql__io *io, const cql_config_t *config, char why[256]) {
   io->nodelay = (int)config->tcp_nodelay;
   io->keepalive = (int)config->tcp_keepalive;
-  io->send_buffer = (int)config->send_buffer;
-  io->receive_buffer = (int)config->receive_buffer;
   const char *local = config->local_address;
   if (local && *local && cql__address_from_text(local, strlen(local), 0, &io->local)) {
     snprintf(why, 256, "local_address: \"%.60s\" is no IP address", local);

@@ -23,7 +23,7 @@ typedef struct cql__io {
   int lost;             /* a child whose loop could not be made anew: it is left as it is */
   cql__tls *tls;        /* NULL: plain */
   /* of the configuration */
-  int nodelay, keepalive, send_buffer, receive_buffer;
+  int nodelay, keepalive;
   cql__address local; /* length 0: any */
   uint8_t *scratch;   /* TLS: ciphertext on its way in */
 } cql__io;

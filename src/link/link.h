@@ -24,7 +24,8 @@ typedef struct cql__address {
 /* Where to connect, and as whom. */
 typedef struct cql__target {
   cql__address address;
-  uint16_t local_port;     /* 0: any */
+  uint16_t local_port;                  /* 0: any */
+  uint32_t send_buffer, receive_buffer; /* of the socket; 0: the system's */
   const char *server_name; /* TLS: what the server is told (SNI) instead of tls_sni or tls_name, and
                               what its certificate must carry unless tls_name says it; NULL: none.
                               For the call */

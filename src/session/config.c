@@ -55,6 +55,11 @@ typedef struct option {
   { #field, SWITCH, AT(field), standard, 0, 1, NULL }
 #define CHOICE_OPTION(field, standard, list)                                                       \
   { #field, CHOICE, AT(field), standard, 0, 0, list }
+/* One for all nodes, and one for remote ones. */
+#define DISTANCE_OPTION(field, standard, min, max)                                                 \
+  NUMBER_OPTION(field, standard, min, max), {                                                      \
+    "remote_" #field, NUMBER, AT(remote_##field), CQL__AS_OTHERS, min, max, NULL                   \
+  }
 #define HOUR_MS 3600000
 
 static const option options[] = {
@@ -71,11 +76,11 @@ static const option options[] = {
     CHOICE_OPTION(serial_consistency, CQL_LOCAL_SERIAL, serials),
     NUMBER_OPTION(page_size, 5000, -1, INT32_MAX),
     NUMBER_OPTION(request_timeout_ms, 10000, 1, 24 * HOUR_MS),
-    NUMBER_OPTION(connect_timeout_ms, 5000, 1, HOUR_MS),
+    DISTANCE_OPTION(connect_timeout_ms, 5000, 1, HOUR_MS),
     NUMBER_OPTION(resolve_timeout_ms, 5000, 1, HOUR_MS),
     NUMBER_OPTION(question_timeout_ms, 1000, 1, HOUR_MS),
-    NUMBER_OPTION(heartbeat_ms, 30000, 0, HOUR_MS),
-    NUMBER_OPTION(heartbeat_timeout_ms, 5000, 1, HOUR_MS),
+    DISTANCE_OPTION(heartbeat_ms, 30000, 0, HOUR_MS),
+    DISTANCE_OPTION(heartbeat_timeout_ms, 5000, 1, HOUR_MS),
     NUMBER_OPTION(reconnect_min_ms, 100, 1, HOUR_MS),
     NUMBER_OPTION(reconnect_max_ms, 30000, 1, 24 * HOUR_MS),
     SWITCH_OPTION(connect_retry, 1),
@@ -84,9 +89,8 @@ static const option options[] = {
     SWITCH_OPTION(datacenter_failover, 0),
     SWITCH_OPTION(failover_local_consistency, 0),
     SWITCH_OPTION(discover, 1),
-    NUMBER_OPTION(connections_per_shard, 1, 1, 256),
-    NUMBER_OPTION(connections_per_node, 0, 0, 256),
-    NUMBER_OPTION(connections_remote, 0, 0, 256),
+    DISTANCE_OPTION(connections_per_shard, 1, 1, 256),
+    DISTANCE_OPTION(connections_per_node, 0, 0, 256),
     NUMBER_OPTION(requests_max, 65536, 1, 16777216),
     NUMBER_OPTION(streams_max, 32767, 1, 32767),
     NUMBER_OPTION(frame_size_max, 268435456, 4096, 268435456),
@@ -120,8 +124,8 @@ static const option options[] = {
     TEXT_OPTION(tls_sni),
     SWITCH_OPTION(tcp_nodelay, 1),
     SWITCH_OPTION(tcp_keepalive, 1),
-    NUMBER_OPTION(send_buffer, 0, 0, 1 << 30),
-    NUMBER_OPTION(receive_buffer, 0, 0, 1 << 30),
+    DISTANCE_OPTION(send_buffer, 0, 0, 1 << 30),
+    DISTANCE_OPTION(receive_buffer, 0, 0, 1 << 30),
     TEXT_OPTION(local_address),
 };
 

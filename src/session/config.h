@@ -7,6 +7,9 @@
 
 #include "cql.h"
 
+/* Of an option for remote nodes that was not given: they are as the others. */
+enum { CQL__AS_OTHERS = -1 };
+
 enum { CQL__VERIFY_NONE = 0, CQL__VERIFY_CHAIN, CQL__VERIFY_FULL };
 
 struct cql_config_s {
@@ -27,7 +30,7 @@ struct cql_config_s {
   char *local_datacenter, *local_rack;
   int64_t datacenter_failover, failover_local_consistency;
   int64_t discover;
-  int64_t connections_per_shard, connections_per_node, connections_remote;
+  int64_t connections_per_shard, connections_per_node;
   int64_t requests_max, streams_max, frame_size_max;
   int64_t server_timestamps;
   int64_t throw_on_overload;
@@ -41,6 +44,10 @@ struct cql_config_s {
   char *tls_ca, *tls_cert, *tls_key, *tls_key_password, *tls_name, *tls_sni;
   int64_t tcp_nodelay, tcp_keepalive, send_buffer, receive_buffer;
   char *local_address;
+  /* the same for remote nodes; CQL__AS_OTHERS */
+  int64_t remote_connections_per_shard, remote_connections_per_node;
+  int64_t remote_connect_timeout_ms, remote_heartbeat_ms, remote_heartbeat_timeout_ms;
+  int64_t remote_send_buffer, remote_receive_buffer;
   char error[320];
 };
 

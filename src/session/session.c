@@ -270,6 +270,23 @@ static uint32_t wanted_features(const cql_config_t *config) {
   return wanted;
 }
 
+#define COPY_TUNING(field)                                                                         \
+  do {                                                                                             \
+    int64_t remote = config->remote_##field;                                                       \
+    settings->near.field = (uint32_t)config->field;                                                \
+    settings->remote.field = (uint32_t)(remote == CQL__AS_OTHERS ? config->field : remote);        \
+  } while (0)
+
+static void copy_tuning(cql__connection_settings *settings, const cql_config_t *config) {
+  COPY_TUNING(connections_per_node);
+  COPY_TUNING(connections_per_shard);
+  COPY_TUNING(connect_timeout_ms);
+  COPY_TUNING(heartbeat_ms);
+  COPY_TUNING(heartbeat_timeout_ms);
+  COPY_TUNING(send_buffer);
+  COPY_TUNING(receive_buffer);
+}
+
 static void copy_settings(cql_session_t *session) {
   cql__engine *engine = &session->engine;
   const cql_config_t *config = session->config;
@@ -283,10 +300,8 @@ static void copy_settings(cql_session_t *session) {
   settings->version = config->protocol_version ? (int)config->protocol_version : CQL__VERSION_MAX;
   settings->lz4 = (int)config->compression;
   settings->compress_min = (uint32_t)config->compression_min;
-  settings->connect_timeout_ms = (uint32_t)config->connect_timeout_ms;
   settings->request_timeout_ms = (uint32_t)config->request_timeout_ms;
-  settings->heartbeat_ms = (uint32_t)config->heartbeat_ms;
-  settings->heartbeat_timeout_ms = (uint32_t)config->heartbeat_timeout_ms;
+  copy_tuning(settings, config);
   settings->streams_max = (uint32_t)config->streams_max;
   settings->frame_size_max = (size_t)config->frame_size_max;
   settings->throw_on_overload = (int)config->throw_on_overload;
@@ -363,9 +378,6 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->user = session;
   cluster->rand = &engine->rand;
   cluster->connection_events = &connection_events;
-  cluster->per_node = (uint32_t)config->connections_per_node;
-  cluster->per_node_remote = (uint32_t)config->connections_remote;
-  cluster->per_shard = (uint32_t)config->connections_per_shard;
   cluster->tls = (int)config->tls;
   cluster->reconnect_min_ms = (uint32_t)config->reconnect_min_ms;
   cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;

@@ -97,6 +97,17 @@ describe("sockets", function()
     assert.equal(2 * 65536, option(fd, 1, 7)) -- SO_SNDBUF: the kernel doubles it
     assert.equal(2 * 131072, option(fd, 1, 8)) -- SO_RCVBUF
     world:free()
+    world = loopback.new { ask_distance = true, send_buffer = 32768, remote_send_buffer = 65536,
+      receive_buffer = 131072 }
+    world:until_("a question", function()
+      return world.events[1] and world.events[1].kind == C.CQL_QUESTION
+    end)
+    assert.equal(0, C.cql_answer(world.session, world.events[1].tag, "remote", 6))
+    world:ready()
+    fd = client_fd(world)
+    assert.equal(2 * 65536, option(fd, 1, 7)) -- of remote nodes
+    assert.equal(2 * 131072, option(fd, 1, 8)) -- of all
+    world:free()
     world = loopback.new { tcp_nodelay = false, tcp_keepalive = false }
     world:ready()
     fd = client_fd(world)

@@ -24,7 +24,7 @@ unit.cdef("config", [[
     char *local_datacenter, *local_rack;
     int64_t datacenter_failover, failover_local_consistency;
     int64_t discover;
-    int64_t connections_per_shard, connections_per_node, connections_remote;
+    int64_t connections_per_shard, connections_per_node;
     int64_t requests_max, streams_max, frame_size_max;
     int64_t server_timestamps;
     int64_t throw_on_overload;
@@ -38,6 +38,9 @@ unit.cdef("config", [[
     char *tls_ca, *tls_cert, *tls_key, *tls_key_password, *tls_name, *tls_sni;
     int64_t tcp_nodelay, tcp_keepalive, send_buffer, receive_buffer;
     char *local_address;
+    int64_t remote_connections_per_shard, remote_connections_per_node;
+    int64_t remote_connect_timeout_ms, remote_heartbeat_ms, remote_heartbeat_timeout_ms;
+    int64_t remote_send_buffer, remote_receive_buffer;
     char error[320];
   } cql__config_mirror;
 ]])
@@ -215,6 +218,7 @@ local function default_of(config, name)
     return ""
   end
   if wanted == "true or false" then return value == 1 and "true" or "false" end
+  if name:find "^remote_" and value == -1 then return "" end -- as the others
   return CHOICES[name] and CHOICES[name][value] or ("%d"):format(value)
 end
 
