@@ -26,4 +26,16 @@ static inline uint32_t cql__rand_below(cql__rand *rand, uint32_t below) {
   return (uint32_t)(((cql__rand_next(rand) >> 32) * below) >> 32);
 }
 
+typedef struct cql__two {
+  uint32_t first, second;
+} cql__two;
+
+/* Two different numbers, both 0 .. below - 1; `below`: 2 at least. */
+static inline cql__two cql__rand_two(cql__rand *rand, uint32_t below) {
+  uint64_t chance = cql__rand_next(rand);
+  uint32_t first = (uint32_t)(((chance >> 32) * below) >> 32);
+  uint32_t second = (uint32_t)(((chance & UINT32_MAX) * (below - 1)) >> 32);
+  return (cql__two){first, second < first ? second : second + 1};
+}
+
 #endif

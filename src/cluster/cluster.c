@@ -124,30 +124,29 @@ static int is_slow(const cql__connection *c) {
          c->read_before + CQL__SLOW_MS < c->settings->wheel->now;
 }
 
-static cql__channel *less_busy(cql__channel *a, cql__channel *b) {
+/* The less busy one; either may be NULL. */
+static cql__channel *better(cql__channel *a, cql__channel *b) {
+  if (!a || !b) return a ? a : b;
   const cql__connection *one = &a->connection, *other = &b->connection;
   int slow = is_slow(one), other_slow = is_slow(other);
   if (slow != other_slow) return slow ? b : a;
   return one->streams.used <= other->streams.used ? a : b;
 }
 
-static cql__channel *better_of(const cql__wish *wish, cql__channel *a, cql__channel *b) {
-  if (!suits(wish, a)) return b;
-  return suits(wish, b) ? less_busy(a, b) : a;
+static cql__channel *if_suits(const cql__wish *wish, cql__channel *channel) {
+  return suits(wish, channel) ? channel : NULL;
 }
 
 /* The better of two; the first that will do where neither does; NULL: none does. */
 static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, uint32_t count,
                                const cql__wish *wish) {
-  if (count == 0) return NULL;
-  uint32_t first = cql__rand_below(rand, count);
-  cql__channel *chosen = channels[first];
+  cql__channel *chosen = NULL;
   if (count > 1) {
-    uint32_t second = first + 1 + cql__rand_below(rand, count - 1);
-    chosen = better_of(wish, chosen, channels[second % count]);
+    cql__two two = cql__rand_two(rand, count);
+    chosen = better(if_suits(wish, channels[two.first]), if_suits(wish, channels[two.second]));
   }
-  for (uint32_t i = 0; i < count && !suits(wish, chosen); i++) chosen = channels[i];
-  return suits(wish, chosen) ? chosen : NULL;
+  for (uint32_t i = 0; i < count && !chosen; i++) chosen = if_suits(wish, channels[i]);
+  return chosen;
 }
 
 /* ---- among replicas ---- */
@@ -176,25 +175,19 @@ static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
   return choose_of(cluster->rand, node->channels, node->channel_count, wish);
 }
 
-static cql__channel *better(cql__channel *a, cql__channel *b) {
-  if (!a || !b) return a ? a : b;
-  return less_busy(a, b);
-}
-
 /* Of the replicas at one distance: two at random, the less busy of them; else whoever will do. */
 static cql__channel *choose_replica(cql__cluster *cluster, const uint16_t *numbers, uint32_t count,
                                     const cql__wish *wish) {
   cql_node_t *const *nodes = cluster->routing.nodes;
   cql__channel *chosen = NULL;
-  uint32_t first = 0;
+  cql__two two = {0, 0};
   if (count > 1 && !wish->in_order) {
-    first = cql__rand_below(cluster->rand, count);
-    uint32_t second = (first + 1 + cql__rand_below(cluster->rand, count - 1)) % count;
-    chosen = better(choose_on(cluster, nodes[numbers[first]], wish),
-                    choose_on(cluster, nodes[numbers[second]], wish));
+    two = cql__rand_two(cluster->rand, count);
+    chosen = better(choose_on(cluster, nodes[numbers[two.first]], wish),
+                    choose_on(cluster, nodes[numbers[two.second]], wish));
   }
   for (uint32_t i = 0; i < count && !chosen; i++)
-    chosen = choose_on(cluster, nodes[numbers[(first + i) % count]], wish);
+    chosen = choose_on(cluster, nodes[numbers[(two.first + i) % count]], wish);
   return chosen;
 }
 
@@ -242,9 +235,9 @@ static cql__channel *choose_by_tablet(cql__cluster *cluster, const cql__wish *wi
       count++;
     }
     if (count == 0) continue;
-    uint32_t first = cql__rand_below(cluster->rand, count);
-    uint32_t second = count > 1 ? first + 1 + cql__rand_below(cluster->rand, count - 1) : first;
-    return better(found[first], found[second % count]);
+    if (count == 1) return found[0];
+    cql__two two = cql__rand_two(cluster->rand, count);
+    return better(found[two.first], found[two.second]);
   }
   return NULL;
 }

@@ -146,7 +146,7 @@ static void write_failed(cql__connection *c, int error) {
   char why[sizeof c->why];
   snprintf(why, sizeof why, "%s", c->settings->link->ops->why(c->socket));
   c->blocked = 1;
-  cql__connection_readable(c);
+  cql__connection_readable(c, c->last_read);
   cql__connection_close(c, error, why); /* unless reading has done so */
 }
 
@@ -183,13 +183,13 @@ static int cut(cql__connection *c, size_t size) {
   return cql__connection_fail(c, error, "%s", c->reader.why ? c->reader.why : "no memory to read");
 }
 
-void cql__connection_readable(cql__connection *c) {
+void cql__connection_readable(cql__connection *c, uint64_t now) {
   cql__link *link = c->settings->link;
   cql_metrics_t *metrics = c->settings->metrics;
   size_t budget = CQL__STEP_READ_MAX;
   int error = 0;
   c->read_before = c->last_read;
-  c->last_read = now_of(c);
+  c->last_read = now;
   c->why[0] = 0;
   while (!error && c->socket) {
     uint8_t *space;

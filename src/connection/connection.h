@@ -140,7 +140,7 @@ void cql__connection_close(cql__connection *connection, int error, const char *w
 
 /* From the link. */
 void cql__connection_opened(cql__connection *connection);
-void cql__connection_readable(cql__connection *connection);
+void cql__connection_readable(cql__connection *connection, uint64_t now);
 void cql__connection_writable(cql__connection *connection);
 
 /* May a request be put on it? */

@@ -270,18 +270,19 @@ static void swap_boxes(cql__writer *writer) {
   cql__outbox *sending = writer->sending;
   writer->sending = writer->filling;
   writer->filling = sending;
-  writer->sent = writer->sent_in_span = 0;
-  writer->sent_spans = 0;
 }
 
-static unsigned collect(const cql__writer *writer, cql__span *out, unsigned max) {
+/* What is to be sent next, *size bytes; how many spans. */
+static unsigned collect(const cql__writer *writer, cql__span out[CQL__SPANS_MAX], size_t *size) {
   const cql__outbox *box = writer->sending;
   size_t skip = writer->sent_in_span;
   unsigned count = 0;
-  for (uint32_t i = writer->sent_spans; i < box->span_count && count < max; i++) {
+  *size = 0;
+  for (uint32_t i = writer->sent_spans; i < box->span_count && count < CQL__SPANS_MAX; i++) {
     const cql__writer_span *span = &box->spans[i];
     const uint8_t *bytes = span->bytes ? span->bytes : box->area->data + span->offset;
     out[count++] = (cql__span){bytes + skip, span->size - skip};
+    *size += span->size - skip;
     skip = 0;
   }
   return count;
@@ -305,25 +306,31 @@ static void advance(cql__writer *writer, size_t size) {
   }
 }
 
+/* All of it has gone. */
+static void all_sent(cql__writer *writer) {
+  box_clear(writer->sending);
+  writer->sent = writer->sent_in_span = 0;
+  writer->sent_spans = 0;
+}
+
 int cql__writer_flush(cql__writer *writer, cql__link *link, cql__socket *socket, uint64_t *calls,
                       uint64_t *bytes) {
   for (;;) {
-    if (writer->sent == writer->sending->size) {
-      box_clear(writer->sending);
-      writer->sent = writer->sent_in_span = 0;
-      writer->sent_spans = 0;
+    if (writer->sending->size == 0) {
       if (writer->filling->size == 0) return 0;
       swap_boxes(writer);
     }
-    cql__span spans[64];
-    unsigned count = collect(writer, spans, sizeof spans / sizeof *spans);
+    cql__span spans[CQL__SPANS_MAX];
+    size_t offered;
+    unsigned count = collect(writer, spans, &offered);
     ptrdiff_t wrote = link->ops->write(socket, spans, count);
     ++*calls;
     if (wrote < 0) return (int)wrote;
     *bytes += (uint64_t)wrote;
-    advance(writer, (size_t)wrote);
-    size_t offered = 0;
-    for (unsigned i = 0; i < count; i++) offered += spans[i].size;
+    if (writer->sent + (size_t)wrote == writer->sending->size)
+      all_sent(writer);
+    else
+      advance(writer, (size_t)wrote);
     if ((size_t)wrote < offered) return 1;
   }
 }

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 enum { CONNECTING, SHAKING, OPEN };
-enum { SPANS_MAX = 64, SCRATCH_SIZE = 64 * 1024 };
+enum { SCRATCH_SIZE = 64 * 1024 };
 
 struct cql__socket {
   cql__list link;  /* in io->sockets */
@@ -300,27 +300,32 @@ static ptrdiff_t write_failed(cql__socket *s, int error) {
   return 0;
 }
 
+static size_t size_of(const cql__span *spans, unsigned count) {
+  size_t size = 0;
+  for (unsigned i = 0; i < count; i++) size += spans[i].size;
+  return size;
+}
+
 static ptrdiff_t write_tls(cql__socket *s, const cql__span *spans, unsigned count) {
   ptrdiff_t took = cql__tls_write(s->tls, spans, count, s->why, sizeof s->why);
   int left = cql__tls_flush(s->tls, s->fd);
   if (left < 0) return write_failed(s, errno);
-  size_t offered = 0;
-  for (unsigned i = 0; i < count; i++) offered += spans[i].size;
-  if (left || (took >= 0 && (size_t)took < offered)) watch(s, UV_READABLE | UV_WRITABLE);
+  if (left || (took >= 0 && (size_t)took < size_of(spans, count)))
+    watch(s, UV_READABLE | UV_WRITABLE);
   return took;
 }
+
+/* The kernel reads spans as they are. */
+_Static_assert(sizeof(cql__span) == sizeof(struct iovec) &&
+                   offsetof(cql__span, bytes) == offsetof(struct iovec, iov_base) &&
+                   offsetof(cql__span, size) == offsetof(struct iovec, iov_len),
+               "a span is laid out as an iovec");
 
 static ptrdiff_t io_write(cql__socket *s, const cql__span *spans, unsigned count) {
   if (s->broken) return 0;
   if (s->tls) return write_tls(s, spans, count);
-  struct iovec vector[SPANS_MAX];
-  size_t offered = 0;
-  if (count > SPANS_MAX) count = SPANS_MAX;
-  for (unsigned i = 0; i < count; i++) {
-    vector[i] = (struct iovec){(void *)(uintptr_t)spans[i].bytes, spans[i].size};
-    offered += spans[i].size;
-  }
-  struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+  size_t offered = size_of(spans, count);
+  struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)spans, .msg_iovlen = count};
   for (;;) {
     ssize_t wrote = sendmsg(s->fd, &message, MSG_NOSIGNAL);
     if (wrote < 0 && errno == EINTR) continue;

@@ -36,6 +36,9 @@ typedef struct cql__target {
 /* What `open` alone may say, and no host sees: the local port is taken; another may be free. */
 enum { CQL__EPORT = -1000 };
 
+/* How many spans one write may have. */
+enum { CQL__SPANS_MAX = 64 };
+
 typedef struct cql__span {
   const uint8_t *bytes;
   size_t size;
@@ -66,7 +69,8 @@ typedef struct cql__link_ops {
   /* > 0 bytes; 0: nothing now, `readable` follows; < 0 CQL_E*: closed (CQL_ECONNECTION) or broken.
    */
   ptrdiff_t (*read)(cql__socket *socket, uint8_t *out, size_t size);
-  /* > 0 bytes taken, in order; 0: full, `writable` follows; < 0 CQL_E*. */
+  /* > 0 bytes taken, in order; 0: full, `writable` follows; < 0 CQL_E*. `count`: 1 to
+   * CQL__SPANS_MAX. */
   ptrdiff_t (*write)(cql__socket *socket, const cql__span *spans, unsigned count);
   /* Reading stopped before it was dry: say `readable` again in the next step. */
   void (*again)(cql__socket *socket);
