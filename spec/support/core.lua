@@ -159,6 +159,7 @@ unit.cdef("core", [[
   typedef struct cql__target {
     cql__address address;
     uint16_t local_port;
+    uint32_t send_buffer, receive_buffer;
     const char *server_name;
     const uint8_t *host_id;
   } cql__target;

@@ -28,7 +28,11 @@ local NAMES = {}
 for name, code in pairs(server.OPCODE) do NAMES[code] = name end
 
 local HANDSHAKE = {
-  OPTIONS = function() return "SUPPORTED", server.supported { { "CQL_VERSION", "3.4.5" } } end,
+  OPTIONS = function(_, peer)
+    local supported = peer.world.side.supported
+    return "SUPPORTED", server.supported(supported and supported(peer)
+      or { { "CQL_VERSION", "3.4.5" } })
+  end,
   STARTUP = function() return "READY", "" end,
   QUERY = function(request)
     if request.body:find("cluster_name", 1, true) then
@@ -65,7 +69,7 @@ function Peer:on_request(request)
   self.world.requests = self.world.requests + 1
   local handshake = HANDSHAKE[request.opcode]
   local opcode, body
-  if handshake then opcode, body = handshake(request) end
+  if handshake then opcode, body = handshake(request, self) end
   if not opcode then opcode, body = self.world.serve(request, self) end
   if opcode then self:answer(request, opcode, body) end
 end
@@ -113,7 +117,8 @@ local World = {}
 World.__index = World
 
 -- options of the session; `side` of the server: tls (a context), v6, deaf (accepts, says nothing),
--- serve = function(request, peer) return opcode, body end.
+-- serve = function(request, peer) return opcode, body end, supported = function(peer) return what
+-- it says of itself end.
 function loopback.new(options, side)
   side = side or {}
   local world = setmetatable({ peers = {}, events = {}, done = {}, requests = 0 }, World)
@@ -121,6 +126,7 @@ function loopback.new(options, side)
   world.serve = side.serve or function() return "RESULT", server.VOID end
   world.listener = assert(socket.listen(0, side.v6))
   world.port = world.listener.port
+  world.more = {}
   options = setmetatable(options or {}, nil)
   options.contact_points = options.contact_points or (side.v6 and "::1" or "127.0.0.1")
   options.port = options.port or world.port
@@ -130,6 +136,14 @@ function loopback.new(options, side)
   if result == 0 then return world end
   world:free()
   return nil, result, why
+end
+
+-- One more port, with TLS (a context) or without.
+function World:listen(tls)
+  local listener = assert(socket.listen(0, self.side.v6))
+  listener.tls = tls
+  table.insert(self.more, listener)
+  return listener
 end
 
 -- Makes the session; the configuration is gone before the first step.
@@ -157,21 +171,28 @@ function World:poll()
     local entry = { tag = c.tag, kind = c.kind, status = c.status, code = c.code }
     if c.event ~= nil then
       entry.message, entry.address = ffi.string(c.event.message), ffi.string(c.event.address)
+      entry.shard = c.event.shard
     end
     if c.result ~= nil then C.cql_result_free(c.result) end
     table.insert(c.kind == C.CQL_DONE and self.done or self.events, entry)
   end
 end
 
-function World:turn_server()
-  local accepted = self.listener.fd and self.listener:accept()
+function World:accept(listener, tls)
+  local accepted = listener.fd and listener:accept()
   while accepted do
-    local peer = { socket = accepted, incoming = "", outgoing = "", world = self }
-    peer.tls = self.side.tls and self.side.tls:accept()
+    local peer = { socket = accepted, incoming = "", outgoing = "", world = self,
+      listener = listener }
+    peer.tls = tls and tls:accept()
     peer.deaf = self.side.deaf
     self.peers[#self.peers + 1] = setmetatable(peer, Peer)
-    accepted = self.listener:accept()
+    accepted = listener:accept()
   end
+end
+
+function World:turn_server()
+  self:accept(self.listener, self.side.tls)
+  for _, listener in ipairs(self.more) do self:accept(listener, listener.tls) end
   for _, peer in ipairs(self.peers) do peer:turn() end
 end
 
@@ -186,6 +207,7 @@ end
 -- Sleeps as the contract of the descriptor says, but no longer than the server's side may need.
 function World:sleep()
   local fds = { self.listener.fd, C.cql_session_fd(self.session) }
+  for _, listener in ipairs(self.more) do fds[#fds + 1] = listener.fd end
   local busy = false
   for _, peer in ipairs(self.peers) do
     if peer.socket.fd and not peer.deaf then fds[#fds + 1] = peer.socket.fd end
@@ -279,7 +301,7 @@ function loopback.apart(serve)
   local pid = ffi.C.fork()
   if pid == 0 then
     local world = setmetatable({ peers = {}, requests = 0, side = {}, serve = serve,
-      listener = listener }, World)
+      listener = listener, more = {} }, World)
     local _, why = pcall(serve_for_ever, world)
     io.stderr:write("in the server: ", tostring(why), "\n")
     ffi.C._exit(1)
@@ -302,6 +324,7 @@ end
 function World:free()
   if self.session then self:free_session() end
   self.listener:close()
+  for _, listener in ipairs(self.more) do listener:close() end
   for _, peer in ipairs(self.peers) do peer.socket:close() end
 end
 

@@ -79,7 +79,8 @@ function Listener:accept()
   C.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ffi.new("int[1]", 1), 4)
   local from = {}
   for i = 0, 3 do from[i + 1] = address.bytes[i] end
-  return setmetatable({ fd = fd, from = table.concat(from, ".") }, Connection)
+  return setmetatable({ fd = fd, from = table.concat(from, "."), from_port = swap(address.port) },
+    Connection)
 end
 
 Listener.close = Connection.close
