@@ -22,6 +22,16 @@ static void holds(int cause, int64_t until) {
 /* The old ones wait for what is under way, for a while. */
 void fault_replaces(void) { holds(CAUSE_LOSS, world_now() + 2 * RECOVERS); }
 
+/* Who gets no socket waits before the next attempt, and has maybe nobody else to ask. */
+void fault_watch(void) {
+  int left = cql_sim_exhausted(w.sim);
+  if (left < w.exhausted) {
+    holds(CAUSE_LOSS, world_now() + RECOVERS);
+    holds(CAUSE_SLOW, world_now() + RECOVERS);
+  }
+  w.exhausted = left;
+}
+
 static void repaired(int cause, int64_t after) {
   if (w.until[cause] == FOR_NOW) w.until[cause] = world_now() + after;
 }
@@ -124,11 +134,8 @@ static void add_node(void) {
 }
 
 /* The first node stays: it is the one that nobody ignores. */
-/* One that comes back elsewhere and leaves at once may not be told of by anybody. */
 static void decommission(int node) {
-  if (node == 0 || (w.moved & 1u << node) || !others_up(node) ||
-      cql_sim_node_decommission(w.sim, node))
-    return;
+  if (node == 0 || !others_up(node) || cql_sim_node_decommission(w.sim, node)) return;
   holds(CAUSE_LOSS, world_now() + RECOVERS);
   holds(CAUSE_SLOW, world_now() + RECOVERS);
   holds(CAUSE_DOWN, world_now() + GOSSIPS);
@@ -160,6 +167,11 @@ static void end_connection(uint64_t whom, int how) {
   holds(CAUSE_SLOW, world_now() + RECOVERS);
 }
 
+static void exhaust(int count) {
+  cql_sim_exhaust(w.sim, count);
+  w.exhausted = cql_sim_exhausted(w.sim);
+}
+
 static void stall_host(guest *g, int64_t us) {
   cql_sim_session_stall(w.sim, g->session, us);
   g->stalled_until = world_now() + us;
@@ -183,7 +195,6 @@ static void move_node(int node) {
   snprintf(address, sizeof address, "127.0.1.%d", ++w.moves);
   int state = state_of(node);
   if (state == CQL_SIM_GONE || cql_sim_node_move(w.sim, node, address)) return;
-  w.moved |= 1u << node;
   w.forgets++;
   out_of_order(node);
 }
@@ -266,7 +277,7 @@ void fault_play(const step *s, int64_t index) {
     case STEP_HALF_OPEN: end_connection(s->whom, CQL_SIM_HALF_OPEN); break;
     case STEP_ADD: add_node(); break;
     case STEP_TABLET: move_tablet(s); break;
-    case STEP_EXHAUST: cql_sim_exhaust(w.sim, (int)(s->how % 8)); break;
+    case STEP_EXHAUST: exhaust((int)(s->how % 8)); break;
     case STEP_TELL: tell(s); break;
     case STEP_CANCEL: cancel_some(s); break;
     case STEP_DISTANCE: place_refresh(); break;

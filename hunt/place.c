@@ -173,7 +173,7 @@ void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c) {
   int node = c->address ? number_at(c->address) : -1;
   if (node < 0) return;
   CHECK(a->number < g->near[node].ignored_from, "node %d is asked, and is ignored", node);
-  if (!a->placed || OF(&w.script, streams)) return; /* with few, a replica may have none left */
+  if (!a->placed) return;
   int shard = shard_of(a->key, node), is_right = shard < 0 || c->shard == shard;
   if (c->attempts > 1) is_right = 1; /* it was sent again over the connection that prepared it */
   if (is_right && allowed(g, a->key) & 1u << node) return;
@@ -205,9 +205,11 @@ static void judge_members(const guest *g) {
   CHECK(known == there, "a session knows nodes %x of %x", known, there);
 }
 
-/* Each key once. */
+/* Each key once. Answers that are owed may hold half of a connection's streams; those left must do
+ * for all that are asked at once, or some would go beside their replica. */
 static void pass(guest *g, int is_judged) {
-  int64_t at_once = guest_streams() < AT_ONCE ? guest_streams() : AT_ONCE;
+  int64_t at_once = (guest_streams() + 1) / 2;
+  if (at_once > AT_ONCE) at_once = AT_ONCE;
   if (OF(&w.script, slots) && OF(&w.script, slots) < at_once) at_once = OF(&w.script, slots);
   for (int key = 0; key < KEYS; key++) {
     wish what = {.kind = KIND_EXECUTE, .key = key, .placed = is_judged};

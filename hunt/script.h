@@ -118,6 +118,9 @@ enum {
  */
 enum { HOME_UNTOLD, HOME_DATACENTER, HOME_FAILOVER, HOME_RACK, HOMES };
 
+/* How the network is. */
+enum { SLOW_NOT, SLOW_SOME, SLOW_VARIES, SLOW_SOMETIMES, SLOW_EVEN, SLOWS };
+
 #define BIT(number) ((int64_t)1 << (number))
 
 enum { KEPT_MAX = 4096 };

@@ -90,8 +90,11 @@ int world_add_node(void) {
 }
 
 static void build_nodes(void) {
-  static const char *const latencies[] = {"100us..300us", "1ms..5ms", "exp 2ms", "1ms, 1% 200ms",
-                                          "200us"};
+  static const char *const latencies[SLOWS] = {[SLOW_NOT] = "100us..300us",
+                                               [SLOW_SOME] = "1ms..5ms",
+                                               [SLOW_VARIES] = "exp 2ms",
+                                               [SLOW_SOMETIMES] = "1ms, 1% 200ms",
+                                               [SLOW_EVEN] = "200us"};
   const script *s = &w.script;
   set_number(CQL_SIM_ALL, "protocol_max", OF(s, version));
   if (OF(s, shards)) {
@@ -101,7 +104,7 @@ static void build_nodes(void) {
   set_number(CQL_SIM_ALL, "split", OF(s, split));
   if (OF(s, window)) set_number(CQL_SIM_ALL, "window", OF(s, window));
   set(CQL_SIM_ALL, "latency", latencies[OF(s, slow)]);
-  if (OF(s, slow) == 1 && !(OF(s, fates) & BIT(FATE_TWICE)))
+  if (OF(s, slow) == SLOW_SOME && !(OF(s, fates) & BIT(FATE_TWICE)))
     set(CQL_SIM_ALL, "bandwidth", "3000000");
   if (OF(s, auth)) {
     set(CQL_SIM_ALL, "auth", "password");
@@ -168,6 +171,7 @@ static guest *guest_of(const cql_session_t *session) {
 
 static void step_guest(guest *g) {
   CHECK(cql_session_step(g->session, 0) == 0, "a step fails");
+  fault_watch();
   guest_poll(g);
   judge_step(g);
   if (++w.steps % 16 == 0) judge_nodes();

@@ -79,7 +79,7 @@ typedef struct world {
   uint64_t forgets; /* how often a node forgot its statements */
   uint64_t epoch;   /* counts what the hosts think of how near nodes are */
   int has_tablets, moves, alters;
-  uint32_t moved; /* those that have been elsewhere */
+  int exhausted; /* so many sockets are still to fail */
   uint8_t host_ids[NODES_MAX][16];
   uint8_t spoilt[NODES_MAX]; /* until it is repaired */
   int cut_from[NODES_MAX];   /* which place, or NOWHERE */
@@ -148,6 +148,8 @@ void fault_play(const step *s, int64_t index);
 void fault_repair(void);
 /* Connections are replaced now. */
 void fault_replaces(void);
+/* Looks at what has failed since the last time. */
+void fault_watch(void);
 /* Did it hold at any time since then? */
 int fault_since(int cause, int64_t since);
 

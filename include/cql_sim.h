@@ -204,6 +204,8 @@ CQL_API int cql_sim_heal(cql_sim_t *sim, int place, int other);
 CQL_API int cql_sim_stall(cql_sim_t *sim, int node, int64_t us);
 /* The clients' next `count` sockets and look-ups fail at once, as where descriptors run out. */
 CQL_API int cql_sim_exhaust(cql_sim_t *sim, int count);
+/* How many of them, all sessions' together, are still to fail. */
+CQL_API int cql_sim_exhausted(const cql_sim_t *sim);
 /* How many client connections a node (or all) has, and the `index`th of them, from 0 in the order
  * in which they were accepted. CQL_EINVAL: there is none. */
 CQL_API int cql_sim_connection_count(const cql_sim_t *sim, int node);

@@ -43,6 +43,19 @@ describe("the hunt", function()
     end
   end)
 
+  -- What a rule took for a violation, and was none.
+  it("knows what is nobody's fault", function()
+    local without_sockets = " --nodes 1 --sessions 1 --kinds 1 --fates 1025 --faults 32768 "
+      .. "--depth 200 --requests 30000 --timeouts 0 --slots 0 --slow 0 --split 0 --window 0"
+    for _, arguments in ipairs { "47" .. without_sockets, "101" .. without_sockets,
+      "2238", -- heartbeats wait behind what is slow
+      "3046 --requests 21 --nodes 2 --sessions 1 --depth 1 --kinds 1 --fates 33 --faults 0 "
+        .. "--datacenters 1 --home 0 --window 0 --slow 0" } do -- streams are held
+      local text, status = run("--shrink 0 --seed " .. arguments)
+      assert.equal(0, status, text)
+    end
+  end)
+
   it("has requests end in every way", function()
     local ends = {}
     for seed = 1, 30 do

@@ -144,6 +144,31 @@ describe("a node tells its registered client that another", function()
       "UP 127.0.78.5:9042")
   end)
 
+  it("leaves from another address than it had: as soon as it is there, or unheard of", function()
+    local node = world:node(2)
+    brings(function() node:move "127.0.78.5" end, "DOWN 127.0.78.2:9042")
+    brings(function()
+      node:start()
+      node:decommission() -- which takes longer than gossip
+    end, "NEW_NODE 127.0.78.5:9042", "UP 127.0.78.5:9042", "DOWN 127.0.78.5:9042",
+      "REMOVED_NODE 127.0.78.5:9042")
+    local other = world:node(3)
+    brings(function() other:move "127.0.78.6" end, "DOWN 127.0.78.3:9042")
+    world:partition(world:node(1), other)
+    other:start()
+    other:decommission()
+    brings(function() world:heal(world:node(1), other) end, "REMOVED_NODE 127.0.78.3:9042")
+  end)
+
+  it("came while the one that tells stood still", function()
+    world:node(1):pause()
+    world:add { address = "127.0.78.4" }
+    world:node(2):stop()
+    serve_until(world, listener, function() return world:now() >= 5 * GOSSIP end)
+    brings(function() world:node(1):resume() end, "DOWN 127.0.78.2:9042",
+      "NEW_NODE 127.0.78.4:9042", "UP 127.0.78.4:9042")
+  end)
+
   it("can't be reached, and can again", function()
     world:partition(world:node(1), world:node(2))
     brings(function() end, "DOWN 127.0.78.2:9042")

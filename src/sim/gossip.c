@@ -34,19 +34,8 @@ static uint8_t truth(const cql__sim_node *node, const cql__sim_node *other) {
   return known && answers ? known | CQL__SIM_SEEN_UP : known;
 }
 
-static void see(cql__sim_node *node, cql__sim_node *other) {
-  uint8_t *view = cql__sim_view_of(node, other->index), now = truth(node, other), before = *view;
-  /* Where nothing comes through, nothing is learned but silence. */
-  if (node != other && cql__sim_is_cut(node->sim, node->index, other->index))
-    now = (uint8_t)((now & CQL__SIM_SEEN_UP) | (before & (CQL__SIM_KNOWN | CQL__SIM_SEEN_BEFORE)));
-  if (before == now) return;
-  *view = now;
-  if (before & ~now & CQL__SIM_SEEN_BEFORE) before = 0; /* as a node that nobody knew */
-  cql__sim_trace_line(node->sim, "%s sees %s %s", node->text, other->text,
-                      now & CQL__SIM_SEEN_UP ? "up"
-                      : now                  ? "down"
-                                             : "gone");
-  if (!cql__sim_node_runs(node)) return;
+static void tell_of_change(cql__sim_node *node, const cql__sim_node *other, uint8_t before,
+                           uint8_t now) {
   if (now & CQL__SIM_KNOWN && !(before & CQL__SIM_KNOWN))
     cql__sim_node_tell_of(node, "TOPOLOGY_CHANGE", "NEW_NODE", other);
   if ((now ^ before) & CQL__SIM_SEEN_UP)
@@ -55,8 +44,29 @@ static void see(cql__sim_node *node, cql__sim_node *other) {
     cql__sim_node_tell_of(node, "TOPOLOGY_CHANGE", "REMOVED_NODE", other);
 }
 
+static void see(cql__sim_node *node, cql__sim_node *other) {
+  uint8_t *view = cql__sim_view_of(node, other->index), now = truth(node, other), before = *view;
+  /* Where nothing comes through, nothing is learned but silence. */
+  if (node != other && cql__sim_is_cut(node->sim, node->index, other->index))
+    now = (uint8_t)((now & CQL__SIM_SEEN_UP) | (before & (CQL__SIM_KNOWN | CQL__SIM_SEEN_BEFORE)));
+  if (before == now) return;
+  if (now) *view = now; /* else it is told of at the address where it was known */
+  if (now && before & ~now & CQL__SIM_SEEN_BEFORE) before = 0; /* as a node that nobody knew */
+  cql__sim_trace_line(node->sim, "%s sees %s %s", node->text, other->text,
+                      now & CQL__SIM_SEEN_UP ? "up"
+                      : now                  ? "down"
+                                             : "gone");
+  if (cql__sim_node_runs(node)) tell_of_change(node, other, before, now);
+  *view = now;
+}
+
+/* One that stands still hears of it when it goes on: see cql_sim_node_resume(). */
+static void hear(cql__sim_node *node, cql__sim_node *other) {
+  if (node->state != CQL_SIM_PAUSED) see(node, other);
+}
+
 static void on_news(cql_sim_t *sim, const int32_t *what) {
-  see(sim->nodes[what[0]], sim->nodes[what[1]]);
+  hear(sim->nodes[what[0]], sim->nodes[what[1]]);
 }
 
 /* Before time has begun to pass, all know all. */
@@ -75,6 +85,11 @@ void cql__sim_gossip(cql_sim_t *sim, cql__sim_node *about, int failed) {
     if (*cql__sim_view_of(about, node->index) != truth(about, node))
       cql__sim_later(sim, cql__sim_draw(sim, spread), on_news, about->index, node->index, 0, 0);
   }
+}
+
+void cql__sim_gossip_arrives(cql_sim_t *sim, cql__sim_node *about) {
+  for (size_t i = 0; i < sim->node_count; i++)
+    if (sim->nodes[i] != about) hear(sim->nodes[i], about);
 }
 
 /* ---- events ---- */

@@ -132,6 +132,7 @@ int cql_sim_node_decommission(cql_sim_t *sim, int index) {
   if (!node) return CQL_EINVAL;
   if (node->state != CQL_SIM_UP) return refuse(sim, node, "be decommissioned");
   cql__sim_trace_line(sim, "%s leaves", node->text);
+  cql__sim_gossip_arrives(sim, node); /* it takes its time to hand over what it has */
   node->member = 0;
   cql__sim_ring_change(&sim->ring);
   cql__sim_tablets_leave(sim, node->index);

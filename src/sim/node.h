@@ -126,6 +126,8 @@ int cql__sim_sees_up(const cql__sim_node *node, const cql__sim_node *other);
 const cql__address *cql__sim_address_as_seen(const cql__sim_node *node, const cql__sim_node *other);
 /* Its membership or state has changed: the others hear of it in time. */
 void cql__sim_gossip(cql_sim_t *sim, cql__sim_node *about, int failed);
+/* All who can be reached have heard of it by now. */
+void cql__sim_gossip_arrives(cql_sim_t *sim, cql__sim_node *about);
 /* Tells registered clients: bits as in cql_sim_connection_t. How many. */
 int cql__sim_node_tell(cql__sim_node *node, int registered, cql_slice_t body);
 /* The same of a change of the ring. */

@@ -282,6 +282,13 @@ int cql_sim_exhaust(cql_sim_t *sim, int count) {
   return 0;
 }
 
+int cql_sim_exhausted(const cql_sim_t *sim) {
+  int count = 0;
+  for (cql__list *l = sim->hosts.next; l != &sim->hosts; l = l->next)
+    count += cql__container(l, cql__sim_host, link)->sockets.exhausted;
+  return count;
+}
+
 /* The `index`th client of a node or of all; with `id` >= 0 that one. */
 static cql__sim_client *client_at(cql_sim_t *sim, int node, int index, int id) {
   for (size_t i = 0; i < sim->node_count; i++) {

@@ -124,6 +124,7 @@ typedef struct cql_sim_counters_s {
  int cql_sim_heal(cql_sim_t *sim, int place, int other);
  int cql_sim_stall(cql_sim_t *sim, int node, int64_t us);
  int cql_sim_exhaust(cql_sim_t *sim, int count);
+ int cql_sim_exhausted(const cql_sim_t *sim);
  int cql_sim_connection_count(const cql_sim_t *sim, int node);
  int cql_sim_connection(cql_sim_t *sim, int node, int index, cql_sim_connection_t *out);
  int cql_sim_connection_end(cql_sim_t *sim, int connection, int how);

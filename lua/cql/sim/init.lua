@@ -179,6 +179,10 @@ function World:exhaust(count)
   return self
 end
 
+--- How many of them, all sessions' together, are still to fail.
+---@return integer
+function World:exhausted() return C.cql_sim_exhausted(self.handle) end
+
 --- The virtual clock, in milliseconds.
 ---@return number
 function World:now() return tonumber(C.cql_sim_now(self.handle)) / 1000 end
