@@ -51,7 +51,9 @@ extern "C" {
   XX(EFORKED, -17, "this session belongs to the parent process; make one after fork()")            \
   XX(ETOOBIG, -18, "larger than the protocol or frame_size_max allows")                            \
   XX(EUNSUPPORTED, -19, "the connection's protocol version cannot express this request")           \
-  XX(EPREPARED, -20, "the statement could not be prepared again on its node")                      \
+  XX(EPREPARED, -20,                                                                               \
+     "the statement could not be prepared again on its node, or means something "                  \
+     "else there, as after USE: name the keyspace in its text, or prepare it anew")                \
   XX(EKEYSPACE, -21, "the keyspace could not be used; check its name and spelling")                \
   XX(ECLUSTER, -22, "the node belongs to another cluster than the nodes seen before")              \
   XX(EIO, -23, "the operating system refused a call; see the event's message")                     \
@@ -471,7 +473,10 @@ CQL_API int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out
  * CQL_EKEYSPACE it was accepted by one connection and refused by another, which was closed; with
  * any other status the keyspace is as before. `keyspace` is borrowed for the call and quoted as it
  * stands, so it is case-sensitive. CQL_EBUSY: one is under way; CQL_EINVAL: no name, or longer than
- * 200 bytes; CQL_ECLOSED, CQL_ENOMEM. */
+ * 200 bytes; CQL_ECLOSED, CQL_ENOMEM.
+ * Statements that were prepared before keep their meaning. One that names no keyspace in its text
+ * is prepared again as before on v5; on v3 and v4 a node that doesn't know it ends its requests
+ * with CQL_EPREPARED. */
 CQL_API int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
                             uint32_t tag);
 /* Do the nodes agree on the schema? Asks one of them every schema_agreement_interval_ms until they
@@ -585,6 +590,7 @@ CQL_API const cql_metadata_t *cql_prepared_columns(const cql_prepared_t *prepare
 CQL_API int cql_prepared_is_lwt(const cql_prepared_t *prepared);
 /* Until the last unref. */
 CQL_API void cql_prepared_text(const cql_prepared_t *prepared, cql_slice_t *out);
+/* Until the next cql_session_step(): after USE nodes may give it another. */
 CQL_API void cql_prepared_id(const cql_prepared_t *prepared, cql_slice_t *out);
 
 /* ---- results ---- */

@@ -43,10 +43,10 @@ local function finished()
   return done[1]
 end
 
-local function prepare(id, columns, options)
-  submit(99, { prepare = "SELECT", options = options })
+local function prepare(id, columns, options, text, markers)
+  submit(99, { prepare = text or "SELECT", options = options })
   local asked = next_request(PREPARE)
-  answer(asked, server.prepared(asked.version, id, MARKER, columns or COLUMN, "one"))
+  answer(asked, server.prepared(asked.version, id, markers or MARKER, columns or COLUMN, "one"))
   local done = finished()
   assert.equal(0, done.status)
   return ffi.gc(C.cql_result_prepared(done.result), C.cql_prepared_unref)
@@ -224,6 +224,73 @@ for version = 3, 5 do
       answer(next_request(PREPARE), server.prepared(version, "id2", MARKER, COLUMN, "one"))
       assert.equal(C.CQL_EPREPARED, finished().status)
       assert.equal("v:9", shape(C.cql_prepared_columns(prepared)))
+    end)
+
+    -- Asked with `id`, and told of another by the answer to the PREPARE.
+    local function renamed(prepared, values, markers, columns)
+      submit(1, { execute = prepared, values = values })
+      answer(next_request(EXECUTE), unprepared "id", "ERROR")
+      answer(next_request(PREPARE), server.prepared(version, "ID", markers, columns, "one"))
+    end
+
+    it("with another id, but of the same columns of the same table, goes on with that", function()
+      open(version)
+      local by_markers, by_columns = prepare "id", prepare("id", COLUMN, nil, "SELECT", {})
+      for _, prepared in ipairs { by_markers, by_columns } do
+        local values = prepared == by_markers and VALUE or nil
+        submit(2, { execute = prepared, values = values })
+        local old = next_request(EXECUTE) -- under way with the former id
+        renamed(prepared, values, values and MARKER or {}, COLUMN)
+        local again = next_request(EXECUTE)
+        assert.equal(str "ID", again.body:sub(1, 4))
+        answer(again, server.VOID)
+        assert.equal(0, finished().status)
+        answer(old, unprepared "id", "ERROR")
+        answer(next_request(PREPARE),
+          server.prepared(version, "ID", values and MARKER or {}, COLUMN, "one"))
+        again = next_request(EXECUTE)
+        assert.equal(str "ID", again.body:sub(1, 4))
+        answer(again, server.VOID)
+        local done = finished()
+        assert.same({ 2, 0 }, { done.tag, done.status })
+      end
+    end)
+
+    it("of a batch with another id sends it with that", function()
+      open(version)
+      local one, two = prepare "one", prepare "two"
+      local unset = version > 3 and request.UNSET or request.NULL
+      local items = { batch = 0, { execute = two, values = VALUE }, { query = "one" },
+        { execute = one, values = VALUE }, { execute = one, values = { unset } } }
+      submit(1, items)
+      local first = next_request(BATCH)
+      assert.truthy(first.body:find(str "one", 1, true))
+      answer(first, unprepared "one", "ERROR")
+      answer(next_request(PREPARE), server.prepared(version, "ONE", MARKER, COLUMN, "one"))
+      local again = next_request(BATCH)
+      local wanted, count = first.body:gsub("\1%z\3one", "\1\0\3ONE") -- not the text
+      assert.equal(2, count)
+      assert.equal(hex(wanted), hex(again.body))
+      answer(again, server.VOID)
+      assert.equal(0, finished().status)
+    end)
+
+    it("with another id of what may be another statement is EPREPARED", function()
+      for what, case in pairs {
+        ["other markers"] = { nil, MARKER, VALUE, { { "w", INT } }, COLUMN },
+        ["other columns"] = { nil, {}, nil, {}, { { "w", INT } } },
+        ["neither"] = { nil, {}, nil, {}, {} },
+        ["a batch"] = { "begin batch", MARKER, VALUE, MARKER, COLUMN },
+      } do
+        open(version)
+        local prepared = prepare("id", what == "neither" and {} or COLUMN, nil, case[1], case[2])
+        renamed(prepared, case[3], case[4], case[5])
+        assert.same({ what, C.CQL_EPREPARED }, { what, finished().status })
+        submit(1, { execute = prepared, values = case[3] })
+        assert.equal(str "id", next_request(EXECUTE).body:sub(1, 4))
+        p:free()
+        p = nil
+      end
     end)
 
     it("with a PREPARE that fails gives the server's reason", function()
@@ -451,6 +518,24 @@ describe("a statement that a node forgot", function()
     p:free()
     p = nil
   end)
+end)
+
+it("a statement is prepared in the session's keyspace, and so again after USE", function()
+  open(5, { keyspace = "one" })
+  submit(99, { prepare = "SELECT", options = { payload = "\0\0" } })
+  local asked = next_request(PREPARE)
+  assert.equal(hex("\0\0" .. request.prepare_body(5, "SELECT", "one")), hex(asked.body))
+  assert.equal(0, C.cql__session_use(p.session, "two", 3, 1))
+  answer(next_request(7), server.keyspace "two")
+  p:step()
+  assert.same({}, p:done()) -- the connections follow
+  answer(next_request(7), server.keyspace "two")
+  assert.equal(0, finished().status)
+  answer(asked, server.prepared(5, "id", MARKER, COLUMN, "one"))
+  local prepared = ffi.gc(C.cql_result_prepared(finished().result), C.cql_prepared_unref)
+  submit(1, { execute = prepared, values = VALUE })
+  answer(next_request(EXECUTE), unprepared "id", "ERROR")
+  assert.equal(hex(request.prepare_body(5, "SELECT", "one")), hex(next_request(PREPARE).body))
 end)
 
 it("a statement is prepared again in the keyspace that was named for it", function()

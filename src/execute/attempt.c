@@ -27,7 +27,8 @@ static int check_version(const cql_request_t *request, const cql__connection *co
   int version = connection->version;
   if (version >= 5) return 0;
   if (request->query_flags & (CQL__QUERY_KEYSPACE | CQL__QUERY_NOW)) return CQL_EUNSUPPORTED;
-  if (request->opcode == CQL__PREPARE && request->keyspace_length >= 0) return CQL_EUNSUPPORTED;
+  if (request->opcode == CQL__PREPARE && request->keyspace_length >= 0 && !request->in_use)
+    return CQL_EUNSUPPORTED;
   if (version < 4 && (request->has_unset || request->payload_length >= 0)) return CQL_EUNSUPPORTED;
   return 0;
 }
@@ -275,11 +276,6 @@ void cql__attempt_abandon(cql_request_t *request, int error) {
 
 /* ---- UNPREPARED ---- */
 
-static int has_id(const cql_prepared_t *prepared, cql_slice_t id) {
-  return prepared && prepared->id_length == id.length &&
-         memcmp(cql__prepared_id(prepared), id.data, prepared->id_length) == 0;
-}
-
 /* Which statement of the request the server has forgotten, and how often it has been prepared again
  * for this request; NULL: none of them. */
 static cql_prepared_t *find_unprepared(cql_request_t *request, const cql__result *result,
@@ -287,11 +283,12 @@ static cql_prepared_t *find_unprepared(cql_request_t *request, const cql__result
   cql_error_detail_t detail;
   if (cql_result_error(&result->shown, &detail) || detail.unknown_id.length < 0) return NULL;
   *count = &request->reprepares;
-  if (has_id(request->prepared, detail.unknown_id)) return request->prepared;
+  if (request->prepared && cql__prepared_has_id(request->prepared, detail.unknown_id))
+    return request->prepared;
   for (uint32_t i = 0; i < request->batch_prepared; i++) {
     cql__batch_item *item = &cql__request_items(request)[i];
     *count = &item->reprepares;
-    if (has_id(item->prepared, detail.unknown_id)) return item->prepared;
+    if (cql__prepared_has_id(item->prepared, detail.unknown_id)) return item->prepared;
   }
   return NULL;
 }
@@ -434,6 +431,8 @@ static void prepare_failed(cql_request_t *request, const cql__connection *connec
 /* The request itself again, where it was: on that node, which knows the statement on all of its
  * connections now, and on that shard. Where that won't do it is routed anew. */
 static int send_prepared(cql_request_t *request, const cql_node_t *node) {
+  int error = request->batch ? cql__request_rename(request) : 0;
+  if (error) return error;
   cql__channel *channel = cql__route_choose_again(request, node);
   if (channel) return send_on(request, &channel->connection);
   wait_in_line(request->engine, request);

@@ -40,6 +40,7 @@ int cql__errand_keyspace(cql_request_t *request, const char *keyspace) {
   cql_options_t options;
   cql_options_init(&options);
   options.keyspace = (cql_slice_t){(const uint8_t *)keyspace, (int32_t)strlen(keyspace)};
+  request->in_use = 1;
   return cql_request_options(request, &options);
 }
 

@@ -11,7 +11,7 @@ cql_request_t *cql__errand_take(cql__engine *engine, uint8_t opcode, const char 
                                 size_t length,
                                 void (*on_done)(void *owner, const cql_request_t *request),
                                 void *owner);
-/* Its PREPARE is for that keyspace (v5). CQL_ENOMEM. */
+/* Its PREPARE is for that keyspace, where it can be named (v5). CQL_ENOMEM. */
 int cql__errand_keyspace(cql_request_t *request, const char *keyspace);
 /* Sends it over this channel, which serves. Its end comes later, in any case. */
 void cql__errand_send(cql_request_t *request, cql__channel *channel, uint32_t timeout_ms);

@@ -67,13 +67,34 @@ static int keep_text(cql_slice_t text, char **out) {
   return *out ? 0 : CQL_ENOMEM;
 }
 
+static uint8_t *former_id(const cql_prepared_t *prepared) {
+  return prepared->ids + 2 + prepared->id_length + 2 + CQL__METADATA_ID_MAX;
+}
+
 /* Room is kept for that of the columns. */
 static int keep_id(cql_slice_t id, cql_prepared_t *prepared) {
-  prepared->ids = cql__malloc(2 + (size_t)id.length + 2 + CQL__METADATA_ID_MAX);
+  size_t length = (size_t)id.length;
+  prepared->ids = cql__malloc(2 + length + 2 + CQL__METADATA_ID_MAX + length);
   if (!prepared->ids) return CQL_ENOMEM;
-  prepared->id_length = (uint16_t)id.length;
-  cql__put_bytes(cql__put_u16(prepared->ids, prepared->id_length), id.data, (size_t)id.length);
+  prepared->id_length = (uint16_t)length;
+  cql__put_bytes(cql__put_u16(prepared->ids, prepared->id_length), id.data, length);
+  memcpy(former_id(prepared), id.data, length);
   return 0;
+}
+
+int cql__prepared_has_id(const cql_prepared_t *prepared, cql_slice_t id) {
+  size_t length = prepared->id_length;
+  return id.length == prepared->id_length &&
+         (!memcmp(id.data, cql__prepared_id(prepared), length) ||
+          !memcmp(id.data, former_id(prepared), length));
+}
+
+/* Of as many bytes as before, as all ids of a server are. */
+static void change_id(cql_prepared_t *prepared, cql_slice_t id) {
+  size_t length = prepared->id_length;
+  if (!memcmp(id.data, cql__prepared_id(prepared), length)) return;
+  memcpy(former_id(prepared), cql__prepared_id(prepared), length);
+  memcpy(prepared->ids + 2, id.data, length);
 }
 
 /* The ids that a PREPARED body begins with; `columns_id`: CQL_NULL where it has none. */
@@ -120,18 +141,38 @@ int cql__prepared_decode(cql__engine *engine, const cql__connection *connection,
   return 0;
 }
 
+/* Markers of a batch may be of one table while its other statements are of any. */
+static int may_be_batch(const cql_prepared_t *prepared) {
+  return strcasestr(prepared->text, "BATCH") != NULL;
+}
+
+/* An answer with another id: is it the same statement? The same text means the same where it is of
+ * the same table, which markers and columns name; where there are none of either, nobody knows.
+ * `body` stands at the columns. */
+static int is_same(const cql_prepared_t *prepared, const cql__metadata *parameters,
+                   cql__cursor body) {
+  cql__rows_head head = {.flags = parameters->global,
+                         .column_count = parameters->shape.column_count,
+                         .specs = parameters->specs};
+  if (!cql__metadata_matches(prepared->parameters, &head) || may_be_batch(prepared)) return 0;
+  if (head.column_count) return 1;
+  return cql__rows_head_decode(&body, NULL, &head) == 0 && head.column_count > 0 &&
+         cql__metadata_matches(prepared->columns, &head);
+}
+
 int cql__prepared_renew(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
                         cql_prepared_t *prepared) {
   cql_slice_t id, columns_id;
   if (read_ids(connection, body, &id, &columns_id)) return CQL_EMALFORMED;
-  if (id.length != prepared->id_length ||
-      memcmp(id.data, cql__prepared_id(prepared), (size_t)id.length))
-    return CQL_EPREPARED;
+  if (id.length != prepared->id_length) return CQL_EPREPARED;
   cql__metadata *parameters;
   uint32_t flags;
   int error = cql__metadata_decode_bind(body, connection->version, &parameters, &flags);
   if (error) return error;
+  int known = cql__prepared_has_id(prepared, id) || is_same(prepared, parameters, *body);
   cql__metadata_unref(parameters); /* the id stands for them */
+  if (!known) return CQL_EPREPARED;
+  change_id(prepared, id);
   read_mark(connection, flags, prepared);
   return decode_columns(engine, connection, body, columns_id, prepared);
 }

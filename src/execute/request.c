@@ -50,7 +50,7 @@ cql_request_t *cql__request_take(cql__engine *engine) {
   engine->metrics.taken++;
   request->state = CQL__REQUEST_TAKEN;
   request->opcode = request->attempts = request->reprepares = 0;
-  request->has_unset = request->bound = request->use = request->errand = 0;
+  request->has_unset = request->bound = request->use = request->errand = request->in_use = 0;
   request->on_done = NULL;
   request->schema_agreed = -1;
   request->consistency = engine->consistency;
@@ -390,6 +390,27 @@ int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, con
   return 0;
 }
 
+int cql__request_rename(cql_request_t *request) {
+  cql__block *body = request->body;
+  cql__cursor c = cql__cursor_of(body->data + 3, request->prefix_size - 3);
+  const cql__batch_item *item = cql__request_items(request);
+  for (uint32_t i = 0; i < request->batch_count; i++) {
+    if (cql__read_u8(&c) == 0) {
+      cql__read_bytes(&c);
+    } else {
+      const cql_prepared_t *prepared = item++->prepared;
+      uint8_t *id = body->data + (c.next - body->data) + 2;
+      if (memcmp(id, cql__prepared_id(prepared), prepared->id_length)) {
+        if (body->refs > 1) return CQL_EPREPARED;
+        memcpy(id, cql__prepared_id(prepared), prepared->id_length);
+      }
+      cql__read_short_bytes(&c);
+    }
+    for (uint32_t count = cql__read_u16(&c); count > 0; count--) cql__read_bytes(&c);
+  }
+  return 0;
+}
+
 /* ---- options ---- */
 
 void cql_options_init(cql_options_t *options) {
@@ -426,12 +447,14 @@ __attribute__((noinline)) static int copy_extra(cql_request_t *request,
       length_of(options->paging_state) + length_of(options->keyspace) + length_of(options->payload);
   if (extra) {
     if (extra > CQL__BODY_MAX) return CQL_ETOOBIG;
-    request->extra = cql__block_take(request->engine->pool, extra);
-    if (!request->extra) return CQL_ENOMEM;
-    uint8_t *p = request->extra->data;
+    cql__block *block = cql__block_take(request->engine->pool, extra);
+    if (!block) return CQL_ENOMEM;
+    uint8_t *p = block->data;
     p = cql__put_bytes(p, options->paging_state.data, length_of(options->paging_state));
     p = cql__put_bytes(p, options->keyspace.data, length_of(options->keyspace));
     cql__put_bytes(p, options->payload.data, length_of(options->payload));
+    cql__block_unref(request->extra);
+    request->extra = block;
   }
   request->paging_length = options->paging_state.length;
   request->keyspace_length = options->keyspace.length;
@@ -506,10 +529,24 @@ static int has_default_timestamp(const cql_request_t *request) {
   return !(request->options & CQL_OPTION_SERVER_TIMESTAMP) && !request->engine->server_timestamps;
 }
 
+/* A PREPARE is for the keyspace that the session uses when it is submitted: named, it means the
+ * same wherever it is sent, and when it is sent again after another USE. */
+static int name_keyspace(cql_request_t *request) {
+  const char *used = request->engine->settings.keyspace;
+  if (!used || request->errand || request->keyspace_length >= 0) return 0;
+  cql_options_t options;
+  cql_options_init(&options);
+  options.keyspace = (cql_slice_t){(const uint8_t *)used, (int32_t)strlen(used)};
+  options.paging_state = cql__request_paging(request);
+  options.payload = cql__request_payload(request);
+  request->in_use = 1;
+  return copy_extra(request, &options);
+}
+
 int cql__request_seal(cql_request_t *request) {
   if (request->opcode == 0 || (request->opcode == CQL__BATCH && request->batch_count == 0))
     return CQL_EINVAL;
-  if (request->opcode == CQL__PREPARE) return 0;
+  if (request->opcode == CQL__PREPARE) return name_keyspace(request);
   if (request->opcode == CQL__EXECUTE && !request->bound && missing(request->prepared, 0)) {
     int error = bind_slices(request, NULL, NULL, 0);
     if (error) return error;

@@ -73,6 +73,7 @@ struct cql_request_s {
   uint8_t bound;
   uint8_t use;          /* a USE of the session's: see session/use.c */
   uint8_t errand;       /* of the library: see errand.h */
+  uint8_t in_use;       /* a PREPARE: its keyspace is the session's, and named where it can be */
   int8_t schema_agreed; /* as cql_completion_t has it */
   int16_t sent_shard;   /* of the connection that it was sent on last; -1: none */
   uint16_t consistency;
@@ -118,6 +119,10 @@ void cql__request_finish(cql_request_t *request, int status, int server_code, cq
 static inline cql__batch_item *cql__request_items(const cql_request_t *request) {
   return (cql__batch_item *)(void *)request->batch->data;
 }
+/* The ids of a batch's prepared statements are what they are by now, where they have changed since
+ * it was made: for what was answered, and is to be sent again. CQL_EPREPARED: it is still being
+ * sent. */
+int cql__request_rename(cql_request_t *request);
 /* What options named, where it was copied to; length CQL_NULL: nothing. */
 cql_slice_t cql__request_paging(const cql_request_t *request);
 cql_slice_t cql__request_keyspace(const cql_request_t *request);
