@@ -92,7 +92,15 @@ static void do_rows(world *w, rows_told *rows, uint32_t columns, unsigned count)
   if (input_u8(&w->in) == 255) rows->size -= rows->size / 3;
 }
 
-static void do_local(world *w) { do_rows(w, &w->local, 6, 1); }
+/* Perhaps with the addresses that it tells of itself. */
+static void do_local(world *w) {
+  rows_told *rows = &w->local;
+  do_rows(w, rows, 6, 1);
+  if (input_u8(&w->in) % 2 == 0) return;
+  uint8_t *p = put_one(w, rows->bytes + rows->size, 7, 4);
+  rows->size = (size_t)(put_one(w, p, 7, 4) - rows->bytes);
+  rows->columns = 8;
+}
 static void do_peers(world *w) {
   unsigned what = input_u8(&w->in);
   do_rows(w, &w->peers, what & 128 ? 7 : 8, what % 12);
@@ -108,7 +116,7 @@ static int read_all(const world *w) {
   cql__draft draft;
   cql__draft_init(&draft, cluster_of(w));
   cql__cursor local = rows_of(&w->local), peers = rows_of(&w->peers);
-  int error = cql__draft_local(&draft, &local, &w->at);
+  int error = cql__draft_local(&draft, &local, &w->at, w->local.columns);
   if (!error) error = cql__draft_peers(&draft, &peers, &w->at, w->peers.columns);
   int sorted = 0;
   while (!error && !sorted) sorted = cql__draft_sort(&draft);
@@ -227,6 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   w.sim = cql__sim_new(1, 1000);
   w.at = (cql__address){.length = 4, .port = 9042, .bytes = {10, 0, 0, 1}};
   w.local.size = w.peers.size = 0;
+  w.local.columns = 6;
   w.peers.columns = 8;
   CHECK(w.sim);
   cql_config_t *config = cql_config_new();

@@ -46,7 +46,7 @@ extern "C" {
   XX(EAUTH, -12, "authentication failed; check username and password")                             \
   XX(ETLS, -13, "TLS failed; check tls_ca, tls_verify and tls_name")                               \
   XX(ECONNECT, -14, "the connection could not be opened; check address and port")                  \
-  XX(ERESOLVE, -15, "a contact point's name has no address; check the name")                       \
+  XX(ERESOLVE, -15, "a name of a contact point or of a node's endpoint has no address; check it")  \
   XX(EOPTION, -16, "unknown option or bad value; cql_config_error() says which")                   \
   XX(EFORKED, -17, "this session belongs to the parent process; make one after fork()")            \
   XX(ETOOBIG, -18, "larger than the protocol or frame_size_max allows")                            \
@@ -170,8 +170,9 @@ enum {
 enum {
   CQL_ASK_AUTHENTICATE = 1, /* address, message: the mechanism; data: the challenge */
   CQL_ASK_DISTANCE = 2,     /* node: answered with "rack", "local", "remote" or "ignored" */
-  CQL_ASK_ENDPOINT = 3      /* node, which is to be connected to: answered with "address:port", or
-                               "address:port name" for TLS by that name */
+  CQL_ASK_ENDPOINT = 3      /* node, which is to be connected to: answered with "host:port"; or
+                               "host:port/shard port", if it has a shard-aware one there; and with
+                               " name" behind either for TLS by that name */
 };
 
 /* How near a node is: requests go to the nearest that can serve them. */
@@ -457,8 +458,11 @@ CQL_API int cql_poll(cql_session_t *session, uint32_t max, cql_completion_t *out
  * answered already, too late, or no answer to that question.
  * CQL_ASK_AUTHENTICATE: the token; by default PLAIN with the configured username and password.
  * CQL_ASK_DISTANCE: its name; by default what local_datacenter and local_rack say.
- * CQL_ASK_ENDPOINT: where the node is reached from here, asked for each connection anew and never
- * kept; by default at the node's own address. There is no shard-aware port at another one. */
+ * CQL_ASK_ENDPOINT: where the node is reached from here, asked for each connection anew, that for
+ * control too, and never kept; by default at the node's own address, with a warning where nobody
+ * answered. A host that is no address is looked up, and is the name for TLS where neither the
+ * answer nor the configuration has one. The shard-aware port is dialled from local ports that
+ * choose the shard, which must arrive as they are. */
 CQL_API int cql_answer(cql_session_t *session, uint32_t tag, const uint8_t *data, int32_t length);
 /* Takes nothing new, lets what is under way finish for at most `drain_ms`, ends the rest with
  * CQL_ECLOSED, and has the event CLOSED polled after all completions. Keep stepping and polling

@@ -228,10 +228,11 @@ CQL_API int cql_sim_tell(cql_sim_t *sim, int from, const char *type, const char 
 /* The same with a body of EVENT's, as on the wire; its type says who is registered for it. */
 CQL_API int cql_sim_tell_raw(cql_sim_t *sim, int from, const uint8_t *body, size_t size);
 
-/* Scylla: system.client_routes has this address (or name) and port for a node under that connection
- * id from now on; NULL: it has none. Clients that are registered for it are told: how many. */
+/* Scylla: system.client_routes has this address (or name) and these ports (0: null) for a node
+ * under that connection id from now on; NULL: it has none. Clients that are registered for it are
+ * told: how many. CQL_EVALUE. */
 CQL_API int cql_sim_route(cql_sim_t *sim, const char *connection_id, int node, const char *address,
-                          int port);
+                          int port, int tls_port);
 
 /* ---- rules: what nodes do instead of what they would ---- */
 

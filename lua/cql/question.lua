@@ -6,11 +6,12 @@ local node_of = require "cql.node"
 
 local question = {}
 
--- What such a function gave; nil: it gave nothing, or failed, which is logged.
+-- What such a function gave; nil: it gave nothing, or (true follows) failed, which is logged.
 local function ask(session, name, ...)
   local ok, given = host.answer(name, session.asked[name], ...)
   if ok then return given end
   session:log("error", name .. " failed: " .. given)
+  return nil, true
 end
 
 -- An authenticator gives the next token.
@@ -32,17 +33,21 @@ local function distance(session, event)
     .. "not %s, of %s"):format(given, tostring(node)))
 end
 
--- Where a node is reached: "address:port", and for TLS the name that its certificate carries.
+-- Where a node is reached: "host:port", its shard-aware port there, and for TLS the name that its
+-- certificate carries. "" is no answer to the core, which tells of it.
 local function endpoint(session, event)
   local node = node_of.of(event.node)
-  local given = node and ask(session, "endpoint", node)
+  local given, failed = ask(session, "endpoint", node)
+  if failed then return "" end
   if given == nil then return nil end
   if type(given) == "table" and type(given.address) == "string" then
-    return given.address .. (given.name and " " .. tostring(given.name) or "")
+    return given.address .. (given.shard_port and "/" .. tostring(given.shard_port) or "") ..
+      (given.name and " " .. tostring(given.name) or "")
   end
   if type(given) == "string" then return given end
-  session:log("error", ("endpoint must give \"address:port\", { address =, name = } or nil, not a "
-    .. "%s, of %s"):format(type(given), tostring(node)))
+  session:log("error", ("endpoint must give \"host:port\", { address =, shard_port =, name = } or "
+    .. "nil, not a %s, of %s"):format(type(given), tostring(node)))
+  return ""
 end
 
 local ANSWERS = {
@@ -56,7 +61,9 @@ function question.answer(session, c)
   local tag, answer = c.tag, ANSWERS[c.code]
   local text = answer and answer(session, c.event)
   if text and C.cql_answer(session.handle, tag, text, #text) == 0 then return end
-  if text then session:log("error", ("this is no answer: %q"):format(text)) end
+  if text and text ~= "" then
+    session:log("error", ("this is no answer: %q"):format(text))
+  end
   C.cql_answer(session.handle, tag, nil, ffi.C.CQL_NULL)
 end
 

@@ -186,15 +186,15 @@ describe("CLIENT_ROUTES_CHANGE", function()
     local socket, answer = client(world, 1)
     assert.equal(READY, answer)
     world.open(1, 9042, 0)
-    assert.equal(1, C.cql_sim_route(world.sim, "private", 1, "10.1.1.1", 9042))
+    assert.equal(1, C.cql_sim_route(world.sim, "private", 1, "10.1.1.1", 9042, 0))
     C.cql_sim_pass(world.sim, 10000)
     local out = ffi.new "uint8_t[4096]"
     local got = tonumber(world.link.ops.read(socket, out, 4096))
     local body = unit.str "CLIENT_ROUTES_CHANGE" .. unit.str "UPDATE_NODES" ..
       unit.list "private" .. unit.list(ffi.string(C.cql_sim_node_host_id(world.sim, 1)))
     assert.equal("\132\0\255\255\12" .. unit.u32(#body) .. body, ffi.string(out, got))
-    assert.equal(C.CQL_EINVAL, C.cql_sim_route(world.sim, "private", 2, "10.1.1.1", 9042))
-    assert.equal(C.CQL_EVALUE, C.cql_sim_route(world.sim, "private", 1, "10.1.1.1", 0))
+    assert.equal(C.CQL_EINVAL, C.cql_sim_route(world.sim, "private", 2, "10.1.1.1", 9042, 0))
+    assert.equal(C.CQL_EVALUE, C.cql_sim_route(world.sim, "private", 1, "10.1.1.1", -1, 0))
     free(world)
   end)
 

@@ -1,6 +1,7 @@
 #include "cluster/channel.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
@@ -72,6 +73,8 @@ static int is_refused(int error) { return error == CQL_ECLUSTER || error == CQL_
 
 static void open_failed(cql__channel *channel, int error, const char *why) {
   cql__cluster *cluster = channel->node->cluster;
+  char *known = channel->connection.why;
+  if (why != known) snprintf(known, sizeof channel->connection.why, "%s", why);
   channel->failures++;
   retry_after(channel, cql__backoff(cluster, is_refused(error) ? UINT32_MAX : channel->failures));
   channel->last_error = error;
@@ -86,7 +89,7 @@ static int open_on_shard(cql__channel *channel, cql__target target, uint32_t sha
   cql__shard_ports ports =
       cql__shard_ports_of(settings->source_port_min, settings->source_port_max, node->shard_count,
                           shard, cql__rand_next(node->cluster->rand));
-  target.address.port = node->shard_port;
+  target.address.port = channel->shard_port;
   for (int i = 0; i < CQL__SOURCE_PORTS_TRIED; i++) {
     target.local_port = cql__shard_ports_next(&ports);
     if (!target.local_port) return CQL__EPORT;
@@ -96,16 +99,15 @@ static int open_on_shard(cql__channel *channel, cql__target target, uint32_t sha
   return CQL__EPORT;
 }
 
-/* At the node's own address, by the shard-aware port where there is one; or where `elsewhere`
- * says, which has none. */
-static int open_connection(cql__channel *channel, const cql__target *elsewhere) {
+/* By the shard-aware port where there is one. */
+static int open_connection(cql__channel *channel, const cql__endpoint *endpoint) {
   static const uint8_t unknown[16];
   const cql__node_data *data = &channel->node->data;
-  cql__target target = {.address = data->address};
-  if (elsewhere) target = *elsewhere;
+  cql__target target = endpoint->target;
   if (memcmp(data->host_id, unknown, 16)) target.host_id = data->host_id;
-  channel->aim = elsewhere ? -1 : cql__pool_aim(channel);
+  channel->aim = endpoint->shard_port ? cql__pool_aim(channel) : -1;
   if (channel->aim >= 0) {
+    channel->shard_port = endpoint->shard_port;
     int error = open_on_shard(channel, target, (uint32_t)channel->aim);
     if (error != CQL__EPORT) return error;
     channel->aim = -1;
@@ -118,17 +120,17 @@ static void end_handshake(cql__channel *channel) {
   channel->handshake = 0;
 }
 
-static void open_at(void *owner, const cql__target *elsewhere) {
+static void open_at(void *owner, const cql__endpoint *endpoint) {
   cql__channel *channel = owner;
   channel->asking = 0;
   if (channel->slot == CQL__NO_SLOT || channel->node->cluster->closing) { /* meanwhile */
     end_handshake(channel);
     return;
   }
-  int error = open_connection(channel, elsewhere);
+  int error = endpoint->error ? endpoint->error : open_connection(channel, endpoint);
   if (!error) return;
   end_handshake(channel);
-  open_failed(channel, error, "the socket could not be opened");
+  open_failed(channel, error, endpoint->error ? endpoint->why : "the socket could not be opened");
 }
 
 void cql__channel_open(cql__channel *channel) {
@@ -143,19 +145,15 @@ void cql__channel_open(cql__channel *channel) {
   }
   channel->handshake = 1;
   cluster->handshakes++;
-  int asked = cluster->events->endpoint(cluster->user, node, channel, open_at);
-  if (asked > 0)
-    channel->asking = 1;
-  else
-    open_at(channel, NULL); /* also where there is no memory to ask */
+  channel->asking = 1;
+  cql__endpoint_find(node, channel->failures, channel, open_at);
 }
 
 /* Where it would go is of no interest any more. */
 static void stop_asking(cql__channel *channel) {
-  const cql__cluster *cluster = channel->node->cluster;
   if (!channel->asking) return;
   channel->asking = 0;
-  cluster->events->forget(cluster->user, channel);
+  cql__endpoint_forget(channel->node->cluster, channel);
   end_handshake(channel);
 }
 

@@ -3,11 +3,9 @@
 #ifndef CQL_CLUSTER_CHANNEL_H
 #define CQL_CLUSTER_CHANNEL_H
 
+#include "cluster/endpoint.h"
 #include "connection/connection.h"
 
-typedef struct cql__cluster cql__cluster;
-/* NULL: at the node's own address. */
-typedef void (*cql__endpoint_found)(void *owner, const cql__target *target);
 typedef struct cql__channel cql__channel;
 
 #define CQL__NO_SLOT UINT32_MAX
@@ -22,9 +20,10 @@ struct cql__channel {
   uint32_t serving_at; /* its index in its group of the cluster; UINT32_MAX: not there */
   uint8_t group;       /* which, while it is there: the distance of its node */
   int32_t aim;         /* the shard that it dialled, through the shard-aware port; -1: none */
+  uint16_t shard_port; /* that it dialled last */
   uint8_t held;        /* its node is: nothing is put on it yet */
   uint8_t handshake;   /* counted in cluster->handshakes */
-  uint8_t asking;      /* the host is asked where its node is reached */
+  uint8_t asking;      /* where its node is reached isn't known yet */
   uint8_t plain;       /* the shard-aware port failed: the plain one is next */
   uint8_t surplus;     /* counted in node->surplus_count */
   uint8_t is_new;      /* while slots are made */

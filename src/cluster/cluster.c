@@ -17,6 +17,7 @@ static uint16_t number_of(void *user, const uint8_t host_id[16]) {
 }
 
 void cql__cluster_init(cql__cluster *cluster) {
+  cql__list_init(&cluster->searches);
   cql__tablets_init(&cluster->tablets, number_of, cluster);
 }
 
@@ -65,6 +66,12 @@ void cql__cluster_remove(cql__cluster *cluster, cql_node_t *node) {
   cluster->gone[cluster->gone_count++] = node;
   cluster->sweep = 1;
   cql__pool_fit(node, 0, NULL, "closed: the node has left the cluster");
+}
+
+cql_node_t *cql__cluster_find(const cql__cluster *cluster, const uint8_t host_id[16]) {
+  for (uint32_t i = 0; i < cluster->node_count; i++)
+    if (!memcmp(cluster->nodes[i]->data.host_id, host_id, 16)) return cluster->nodes[i];
+  return NULL;
 }
 
 cql_node_t *cql__cluster_at(const cql__cluster *cluster, const cql__address *address) {

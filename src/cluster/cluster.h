@@ -13,11 +13,10 @@ typedef struct cql__cluster_events {
   void (*closed)(void *user, cql__channel *channel, int error, const char *why);
   /* CQL_EVENT_NODE_* or CQL_EVENT_DISTANCE. */
   void (*node)(void *user, int type, cql_node_t *node, const char *message);
-  /* Where is the node reached? 1: `found` is told once that is known; 0: at its own address;
-   * CQL_ENOMEM. */
-  int (*endpoint)(void *user, cql_node_t *node, void *owner, cql__endpoint_found found);
-  /* `owner` has no use for it any more. */
-  void (*forget)(void *user, const void *owner);
+  /* Where is the node reached? 1: cql__endpoint_answered() is told with `question`; CQL_ENOMEM. */
+  int (*endpoint)(void *user, cql_node_t *node, void *question);
+  /* Nobody waits for its answer any more. */
+  void (*forget)(void *user, const void *question);
 } cql__cluster_events;
 
 /* The channels that serve at one distance, in no order. */
@@ -35,6 +34,10 @@ struct cql__cluster {
   cql__rand *rand;
   int tls;
   uint32_t reconnect_min_ms, reconnect_max_ms;
+  uint32_t resolve_timeout_ms;
+  uint16_t port;      /* of nodes whose own one nobody tells, if `elsewhere` */
+  uint8_t elsewhere;  /* nodes may be reached at other addresses than their own: see endpoint.h */
+  uint8_t names_told; /* for TLS, by the configuration */
   int version_pinned;
   int version_min;
   /* changes */
@@ -49,6 +52,8 @@ struct cql__cluster {
   cql__group groups[CQL__DISTANCES];
   uint32_t serving_count; /* in all of them */
   cql__channel *current;  /* where this turn's requests gather */
+  cql__list searches;     /* of endpoints */
+  uint32_t tickets;       /* of look-ups */
   uint32_t handshakes;
   uint8_t closing;
   uint8_t sweep; /* something retired may have closed */
@@ -76,7 +81,9 @@ void cql__cluster_init(cql__cluster *cluster);
 int cql__cluster_add(cql__cluster *cluster, const cql__node_data *data, cql_node_t **out);
 /* It belongs to the cluster no more: its connections end with their last answers. */
 void cql__cluster_remove(cql__cluster *cluster, cql_node_t *node);
-/* The node at this address, NULL: none. */
+/* The node with this host id, NULL: none. */
+cql_node_t *cql__cluster_find(const cql__cluster *cluster, const uint8_t host_id[16]);
+/* The node at this address of its own, NULL: none. */
 cql_node_t *cql__cluster_at(const cql__cluster *cluster, const cql__address *address);
 /* Room for so many connections that serve. CQL_ENOMEM. */
 int cql__cluster_reserve(cql__cluster *cluster, uint32_t slots);

@@ -14,7 +14,19 @@ enum { PAGE_ROWS = 64 };
 /* More rows than a cluster can have: there is no end to what it tells. */
 enum { PAGES_MAX = 1024 };
 
-enum { OPENING, REGISTER, LOCAL, PEERS_V2, PEERS, SORTING, KEYSPACES, TABLETS, QUIET, LEAVING };
+enum {
+  OPENING,
+  REGISTER,
+  LOCAL,
+  LOCAL_ADDRESS,
+  PEERS_V2,
+  PEERS,
+  SORTING,
+  KEYSPACES,
+  TABLETS,
+  QUIET,
+  LEAVING
+};
 
 static void next_candidate(cql__control *control);
 
@@ -30,8 +42,13 @@ static void set_timer(cql__control *control, cql__timer *timer, uint64_t delay_m
   cql__timer_set(settings_of(control)->wheel, timer, now_of(control) + delay_ms);
 }
 
+/* Its node's own, wherever that is reached. */
+static const cql__address *address_of(const cql__control *control) {
+  return control->node ? &control->node->data.address : &control->point;
+}
+
 static void tell(cql__control *control, int type, int error, const char *why) {
-  control->events->told(control->cluster->user, type, &control->connection.address, error, why);
+  control->events->told(control->cluster->user, type, address_of(control), error, why);
 }
 
 /* ---- what it asks ---- */
@@ -82,16 +99,32 @@ static int send_query(cql__control *control, const char *text) {
 
 /* ---- what it reads ---- */
 
+/* Where rows were read, for what they don't tell. Behind something that leads elsewhere the port is
+ * not the nodes' own. */
+static cql__address place_of(const cql__control *control) {
+  cql__address place = control->connection.address;
+  if (control->cluster->elsewhere) place.port = control->cluster->port;
+  return place;
+}
+
 static int take_local(cql__control *control, cql__cursor *rows) {
-  return cql__draft_local(&control->draft, rows, &control->connection.address);
+  cql__address at = place_of(control);
+  return cql__draft_local(&control->draft, rows, &at, 6);
+}
+
+static int take_local_address(cql__control *control, cql__cursor *rows) {
+  cql__address at = place_of(control);
+  return cql__draft_local(&control->draft, rows, &at, 8);
 }
 
 static int take_peers_v2(cql__control *control, cql__cursor *rows) {
-  return cql__draft_peers(&control->draft, rows, &control->connection.address, 8);
+  cql__address at = place_of(control);
+  return cql__draft_peers(&control->draft, rows, &at, 8);
 }
 
 static int take_peers(cql__control *control, cql__cursor *rows) {
-  return cql__draft_peers(&control->draft, rows, &control->connection.address, 7);
+  cql__address at = place_of(control);
+  return cql__draft_peers(&control->draft, rows, &at, 7);
 }
 
 static int take_keyspaces(cql__control *control, cql__cursor *rows) {
@@ -145,6 +178,9 @@ static const step steps[] = {
     [REGISTER] = {NULL, 0, NULL, LOCAL, LOCAL, 1},
     [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
                PEERS_V2, OPENING, 1},
+    [LOCAL_ADDRESS] = {"SELECT " CQL__LOCAL_COLUMNS CQL__LOCAL_ADDRESS_COLUMNS
+                       " FROM system.local WHERE key='local'",
+                       8, take_local_address, PEERS_V2, OPENING, 1},
     [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2,
                   SORTING, PEERS, 0},
     [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, OPENING,
@@ -177,13 +213,13 @@ static void leave(cql__control *control, const char *why) {
 
 /* What it said is of no use; another may know better, and it itself in a while. */
 static void go_blind(cql__control *control, const char *why) {
-  control->events->blind(control->cluster->user, &control->connection.address, why);
+  control->events->blind(control->cluster->user, address_of(control), why);
   leave(control, why);
 }
 
 static void note_contact(cql__control *control, int error) {
   for (uint32_t i = 0; i < control->contact_count; i++)
-    if (cql__address_equal(&control->contacts[i].address, &control->connection.address))
+    if (cql__address_equal(&control->contacts[i].address, &control->point))
       control->contacts[i].last_error = error;
 }
 
@@ -216,6 +252,25 @@ static void tell_skipped(cql__control *control) {
   tell(control, CQL_EVENT_WARNING, 0, text);
 }
 
+static void hurry(cql__channel *channel, void *user) {
+  (void)user;
+  cql__channel_hurry(channel);
+}
+
+static void set_node(cql__control *control, cql_node_t *node) {
+  if (node) cql_node_ref(node);
+  cql_node_unref(control->node);
+  control->node = node;
+}
+
+/* The first row was its own. */
+static void identify(cql__control *control) {
+  cql_node_t *node = control->draft.nodes[0].node;
+  if (control->node == node) return;
+  set_node(control, node);
+  cql__node_each(node, hurry, NULL); /* it is up */
+}
+
 /* A slice of the tokens is sorted, then the host has its turn. When all are, the draft comes into
  * force. */
 static void on_slice(cql__timer *timer) {
@@ -231,6 +286,7 @@ static void on_slice(cql__timer *timer) {
     return;
   }
   control->has_topology = 1;
+  identify(control);
   tell_skipped(control);
   cql__draft_deinit(&control->draft);
   enter(control, KEYSPACES);
@@ -263,7 +319,7 @@ static void begin(cql__control *control, uint8_t to) {
     control->wants_keyspaces = 0;
     cql__routing_begin(&control->cluster->routing);
   }
-  if (to != LOCAL) return;
+  if (to != LOCAL && to != LOCAL_ADDRESS) return;
   control->wants_topology = 0;
   control->reads_topology = 1;
   cql__draft_deinit(&control->draft);
@@ -272,6 +328,7 @@ static void begin(cql__control *control, uint8_t to) {
 
 static void enter(cql__control *control, uint8_t to) {
   int error = 0;
+  if (to == LOCAL && control->cluster->elsewhere) to = LOCAL_ADDRESS;
   if (to == TABLETS && !control->connection.features.tablets) to = QUIET;
   if (to != control->step) begin(control, to);
   control->step = to;
@@ -373,14 +430,8 @@ void cql__control_node_down(cql__control *control, const cql_node_t *node) {
   const cql__cluster *cluster = control->cluster;
   int is_here = node->at < cluster->node_count && cluster->nodes[node->at] == node;
   if (!control->has_topology || control->closing || !is_here) return;
-  if (cql__address_equal(&control->connection.address, &node->data.address))
-    cql__connection_check(&control->connection);
+  if (control->node == node) cql__connection_check(&control->connection);
   refresh_soon(control, &control->wants_topology);
-}
-
-static void hurry(cql__channel *channel, void *user) {
-  (void)user;
-  cql__channel_hurry(channel);
 }
 
 static void check(cql__channel *channel, void *user) {
@@ -435,9 +486,9 @@ static void on_event(void *owner, cql__connection *connection, const cql__respon
 
 static void on_serving(void *owner, cql__connection *connection) {
   cql__control *control = owner;
-  const cql_node_t *node = cql__cluster_at(control->cluster, &connection->address);
-  if (node) cql__node_each(node, hurry, NULL);    /* it is up */
-  cql__tablets_clear(&control->cluster->tablets); /* events may have been missed */
+  (void)connection;
+  if (control->node) cql__node_each(control->node, hurry, NULL); /* it is up */
+  cql__tablets_clear(&control->cluster->tablets);                /* events may have been missed */
   control->is_told = 1;
   tell(control, CQL_EVENT_CONTROL_OPENED, 0, "");
   enter(control, REGISTER);
@@ -519,8 +570,8 @@ static int is_wanted_at(const cql__control *control, const cql__address *address
 }
 
 /* The next candidate of this round: nodes from a random one on, then contact points likewise. Nodes
- * that are ignored are not asked, unless there are no others. NULL: there are no more. */
-static const cql__address *candidate(cql__control *control) {
+ * that are ignored are not asked, unless there are no others. 0: there are no more. */
+static int choose(cql__control *control) {
   const cql__cluster *cluster = control->cluster;
   uint32_t nodes = cluster->node_count, all = nodes + control->contact_count;
   while (control->position < all || (!control->asked && !control->anyone)) {
@@ -530,21 +581,23 @@ static const cql__address *candidate(cql__control *control) {
       continue;
     }
     uint32_t at = control->position++;
-    const cql_node_t *node = at < nodes ? cluster->nodes[(control->offset + at) % nodes] : NULL;
-    const cql__address *address =
-        node ? &node->data.address
-             : &control->contacts[(control->offset + at - nodes) % control->contact_count].address;
-    int wanted = node ? is_wanted(node) : is_wanted_at(control, address);
+    cql_node_t *node = at < nodes ? cluster->nodes[(control->offset + at) % nodes] : NULL;
+    cql__address point = {.length = 0};
+    if (!node)
+      point = control->contacts[(control->offset + at - nodes) % control->contact_count].address;
+    int wanted = node ? is_wanted(node) : is_wanted_at(control, &point);
     if (!wanted && !control->anyone) continue;
     control->asked = 1;
-    return address;
+    control->point = point;
+    set_node(control, node);
+    return 1;
   }
-  return NULL;
+  return 0;
 }
 
 void cql__control_reconsider(cql__control *control) {
   const cql__cluster *cluster = control->cluster;
-  if (control->step != QUIET || is_wanted_at(control, &control->connection.address)) return;
+  if (control->step != QUIET || is_wanted(control->node)) return;
   for (uint32_t i = 0; i < cluster->node_count; i++) {
     const cql_node_t *node = cluster->nodes[i];
     if (!node->serving_count || !is_wanted(node)) continue;
@@ -560,18 +613,36 @@ static void end_round(cql__control *control) {
   control->events->exhausted(control->cluster->user);
 }
 
+static void open_at(void *owner, const cql__endpoint *endpoint) {
+  cql__control *control = owner;
+  const char *why = endpoint->error ? endpoint->why : "the socket could not be opened";
+  control->asking = 0;
+  if (control->closing) return;
+  int error = endpoint->error ? endpoint->error
+                              : cql__connection_open(&control->connection, &endpoint->target);
+  if (error) on_closed(control, &control->connection, error, why);
+}
+
+/* Contact points are where they are; nodes are reached where the host says. */
 static void next_candidate(cql__control *control) {
-  if (control->closing || control->connection.state != CQL__CLOSED) return;
-  const cql__address *found = control->same ? &control->connection.address : candidate(control);
-  if (!found) {
+  if (control->closing || control->asking || control->connection.state != CQL__CLOSED) return;
+  if (!control->same && !choose(control)) {
     end_round(control);
     return;
   }
-  cql__target target = {.address = *found};
   control->leaving = NULL;
   control->has_read = 0;
-  int error = cql__connection_open(&control->connection, &target);
-  if (error) on_closed(control, &control->connection, error, "the socket could not be opened");
+  if (control->point.length) {
+    open_at(control, &(cql__endpoint){.target = {.address = control->point}});
+  } else {
+    control->asking = 1;
+    cql__endpoint_find(control->node, control->rounds, control, open_at);
+  }
+}
+
+static void stop_asking(cql__control *control) {
+  if (control->asking) cql__endpoint_forget(control->cluster, control);
+  control->asking = 0;
 }
 
 static void on_retry(cql__timer *timer) {
@@ -641,7 +712,9 @@ void cql__control_deinit(cql__control *control) {
   cql__timer_cancel(&control->deadline);
   cql__timer_cancel(&control->debounce);
   forget_reading(control);
+  stop_asking(control);
   cql__connection_deinit(&control->connection);
+  set_node(control, NULL);
   cql__free(control->contacts);
   control->contacts = NULL;
   control->contact_count = 0;
@@ -651,5 +724,6 @@ void cql__control_close(cql__control *control, int error, const char *why) {
   control->closing = 1;
   cql__timer_cancel(&control->retry);
   cql__timer_cancel(&control->debounce);
+  stop_asking(control);
   cql__connection_close(&control->connection, error, why);
 }

@@ -40,6 +40,8 @@ struct cql__control {
   uint32_t query_timeout_ms, debounce_ms;
   /* changes */
   cql__connection connection;
+  cql_node_t *node;   /* whose it is, referenced; NULL: of a contact point, and nobody told yet */
+  cql__address point; /* the contact point; zero: it came through the node */
   cql__connection_events connection_events;
   cql__timer retry, deadline, debounce, slice;
   cql__contact *contacts;
@@ -53,6 +55,7 @@ struct cql__control {
   size_t paging_size;
   const char *leaving; /* why; static */
   uint8_t step;
+  uint8_t asking;                          /* where its node is reached isn't known yet */
   uint8_t asked, anyone;                   /* somebody in this round; also those who are ignored */
   uint8_t same;                            /* the same candidate once more, with an older version */
   uint8_t wants_topology, wants_keyspaces; /* to be read again */

@@ -197,7 +197,7 @@ static void block_shard_port(cql_node_t *node, const char *format, uint32_t numb
 
 int32_t cql__pool_aim(const cql__channel *channel) {
   const cql_node_t *node = channel->node;
-  if (node->shard_count < 2 || !node->shard_port || channel->plain || node->serving_count == 0 ||
+  if (node->shard_count < 2 || channel->plain || node->serving_count == 0 ||
       now_of(node) < node->shard_port_from)
     return -1;
   return (int32_t)cql__pool_shard_of(node, channel->slot);
@@ -217,7 +217,7 @@ int cql__pool_admit(cql__channel *channel) {
                      "usual cause is NAT between here and there",
                      features->shard);
   else if (channel->plain)
-    block_shard_port(node, "its shard-aware port, %u, can't be reached", node->shard_port);
+    block_shard_port(node, "its shard-aware port, %u, can't be reached", channel->shard_port);
   channel->plain = 0;
   return place(channel);
 }

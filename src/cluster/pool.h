@@ -36,7 +36,7 @@ static inline uint32_t cql__pool_first_of(const cql_node_t *node, uint32_t shard
   return (uint32_t)(((uint64_t)shard * node->channel_count + node->shard_count - 1) /
                     node->shard_count);
 }
-/* The shard to dial through the shard-aware port; -1: the plain port it is. */
+/* The shard to dial through a shard-aware port; -1: the plain port it is. */
 int32_t cql__pool_aim(const cql__channel *channel);
 /* At the node's end. */
 void cql__pool_deinit(cql_node_t *node);

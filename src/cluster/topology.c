@@ -26,7 +26,7 @@ void cql__draft_deinit(cql__draft *draft) {
 enum { NODES_MAX = CQL__NO_NODE };
 enum { COLUMNS_MAX = 8 };
 enum { HOST_ID, DATACENTER, RACK, VERSION, TOKENS, PEER, NATIVE_ADDRESS, NATIVE_PORT };
-enum { PARTITIONER = PEER }; /* in the row of system.local */
+enum { PARTITIONER = PEER, RPC_ADDRESS, BROADCAST_ADDRESS }; /* in the row of system.local */
 
 typedef struct row {
   cql_slice_t cells[COLUMNS_MAX];
@@ -128,17 +128,31 @@ static int add_node(cql__draft *draft, const row *r, const cql__address *address
   return 0;
 }
 
-int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at) {
+/* Its own, as its row tells it. The port, which no row of local tells everywhere, is as before. */
+static cql__address local_address(const cql__draft *draft, const row *r, const cql__address *at) {
+  cql__address address = *at;
+  const cql_node_t *known = NULL;
+  if (r->cells[HOST_ID].length == 16)
+    known = cql__cluster_find(draft->cluster, r->cells[HOST_ID].data);
+  if (known) address = known->data.address;
+  if (!read_address(r->cells[RPC_ADDRESS], &address))
+    read_address(r->cells[BROADCAST_ADDRESS], &address);
+  return address;
+}
+
+int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at,
+                     uint32_t columns) {
   row r;
   if (cql__read_i32(rows) < 1) return CQL_EMALFORMED;
-  read_row(rows, 6, &r);
+  read_row(rows, columns, &r);
   if (rows->broken) return CQL_EMALFORMED;
   cql__partitioner partitioner = cql__partitioner_of(r.cells[PARTITIONER]);
   if (partitioner != CQL__PARTITIONER_NONE) {
     draft->builder = cql__ring_builder_new(partitioner);
     if (!draft->builder) return CQL_ENOMEM;
   }
-  int error = add_node(draft, &r, at);
+  cql__address address = columns > PARTITIONER + 1 ? local_address(draft, &r, at) : *at;
+  int error = add_node(draft, &r, &address);
   return !error && draft->bad_rows ? CQL_EMALFORMED : error;
 }
 

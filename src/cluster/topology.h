@@ -27,14 +27,17 @@ void cql__draft_deinit(cql__draft *draft);
 
 /* The columns that the rows must have, in this order. */
 #define CQL__LOCAL_COLUMNS "host_id, data_center, rack, release_version, tokens, partitioner"
+/* Of local too, where nodes may be reached at other addresses than their own. */
+#define CQL__LOCAL_ADDRESS_COLUMNS ", rpc_address, broadcast_address"
 #define CQL__PEERS_V2_COLUMNS                                                                      \
   "host_id, data_center, rack, release_version, tokens, peer, native_address, native_port"
 #define CQL__PEERS_COLUMNS "host_id, data_center, rack, release_version, tokens, peer, rpc_address"
 
-/* Takes the rows of a page; `at` is where it was read: local's own address, and the port where a
- * row has none. Of rows with one host id the first counts. CQL_ENOMEM; CQL_EMALFORMED: these are no
- * such rows, or the one of local is of no use. */
-int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at);
+/* Takes the rows of a page; `at` is where it was read: local's own address, unless its row tells
+ * it, and the port where a row has none. Of rows with one host id the first counts. CQL_ENOMEM;
+ * CQL_EMALFORMED: these are no such rows, or the one of local is of no use. */
+int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at,
+                     uint32_t columns);
 int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
                      uint32_t columns);
 

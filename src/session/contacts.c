@@ -12,6 +12,10 @@ enum { RESOLVE_AGAIN_MS = 5000 };
 /* Look-ups are told apart by round and by contact point. */
 enum { ROUND = 1 << 16 };
 
+static void begin_round(cql_session_t *session) {
+  session->resolve_ticket = (session->resolve_ticket + ROUND) & ~CQL__ENDPOINT_TICKET;
+}
+
 void cql__contacts_resolve_in(cql_session_t *session, uint64_t delay_ms) {
   uint64_t now = cql__link_now(session->engine.link);
   cql__timer_set(&session->engine.wheel, &session->resolving, now + delay_ms);
@@ -78,9 +82,8 @@ static void name_failed(cql_session_t *session, uint32_t index, int error, const
   tell_unresolved(session, error, text);
 }
 
-void cql__contacts_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
-                            uint32_t count) {
-  cql_session_t *session = user;
+void cql__contacts_resolved(cql_session_t *session, uint32_t ticket, int error,
+                            const cql__address *addresses, uint32_t count) {
   uint32_t index = ticket - session->resolve_ticket;
   if (index >= ROUND || session->engine.closing) return; /* of a round that is over */
   if (session->names_pending) session->names_pending--;
@@ -146,7 +149,7 @@ static int add_contact(cql_session_t *session, uint32_t index, const char *text,
 
 int cql__contacts_add(cql_session_t *session, int names_only) {
   const char *at = contact_points(session);
-  session->resolve_ticket += ROUND;
+  begin_round(session);
   session->names_pending = session->names_failed = 0;
   uint32_t index = 0;
   for (size_t length; index < ROUND && (length = next_contact(&at)) > 0; at += length) {
@@ -167,7 +170,7 @@ void cql__contacts_on_timer(cql__timer *timer) {
   if (session->names_pending) {
     session->names_failed += session->names_pending;
     session->names_pending = 0;
-    session->resolve_ticket += ROUND; /* answers that come now are of no use */
+    begin_round(session); /* answers that come now are of no use */
     tell_unresolved(session, CQL_ERESOLVE,
                     "contact points were not resolved within resolve_timeout_ms");
     cql__session_check_hope(session);

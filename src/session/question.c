@@ -1,9 +1,5 @@
 /* Questions: what the session asks its host. Each has a native default, taken when nobody answers
  * within question_timeout_ms of its delivery. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/mem.h"
 #include "session/session.h"
 
@@ -14,8 +10,7 @@ typedef struct cql__question {
   cql_session_t *session;
   cql__connection *connection; /* CQL_ASK_AUTHENTICATE */
   cql_node_t *node;            /* CQL_ASK_DISTANCE, CQL_ASK_ENDPOINT; referenced */
-  void *owner;                 /* CQL_ASK_ENDPOINT: who wants to connect */
-  cql__endpoint_found found;
+  void *owner;                 /* CQL_ASK_ENDPOINT: cql__endpoint_answered()'s */
   int type;
   uint32_t tag;
 } cql__question;
@@ -27,37 +22,10 @@ static void drop(cql__question *question) {
   cql__free(question);
 }
 
-/* "address:port", then perhaps a name. 0: it is none. `name` has room for all of it. */
-static int read_endpoint(cql_slice_t text, cql__target *target, char name[256]) {
-  char whole[256];
-  if (text.length <= 0 || (size_t)text.length >= sizeof whole) return 0;
-  memcpy(whole, text.data, (size_t)text.length);
-  whole[text.length] = 0;
-  char *blank = strchr(whole, ' '), *end;
-  if (blank) *blank = 0;
-  char *colon = strrchr(whole, ':');
-  if (!colon || strlen(whole) != (size_t)(blank ? blank - whole : text.length)) return 0;
-  unsigned long port = strtoul(colon + 1, &end, 10);
-  if (*end || end == colon + 1 || port < 1 || port > UINT16_MAX) return 0;
-  *target = (cql__target){.local_port = 0};
-  snprintf(name, 256, "%s", blank ? blank + 1 : "");
-  if (*name) target->server_name = name;
-  return cql__address_from_text(whole, (size_t)(colon - whole), (uint16_t)port, &target->address) ==
-         0;
-}
-
-static void end_endpoint(const cql__question *question, cql_slice_t answer) {
-  char name[256];
-  cql__target target;
-  int found = answer.length > 0 && read_endpoint(answer, &target, name);
-  question->found(question->owner, found ? &target : NULL);
-}
-
 static int is_answer(const cql__question *question, cql_slice_t answer) {
-  char name[256];
-  cql__target target;
+  cql__destination place;
   if (answer.length < 0 || question->type == CQL_ASK_AUTHENTICATE) return 1;
-  if (question->type == CQL_ASK_ENDPOINT) return read_endpoint(answer, &target, name);
+  if (question->type == CQL_ASK_ENDPOINT) return cql__endpoint_read(answer, &place);
   return cql__distance_of(answer) >= 0;
 }
 
@@ -70,14 +38,22 @@ static void end(cql__question *question, cql_slice_t answer) {
   if (copy.type == CQL_ASK_DISTANCE)
     cql__session_decide(copy.session, copy.node, answer);
   else if (copy.type == CQL_ASK_ENDPOINT)
-    end_endpoint(&copy, answer);
+    cql__endpoint_answered(copy.owner, answer);
   else
     cql__connection_token(copy.connection, answer.data, answer.length);
   cql_node_unref(copy.node);
 }
 
+/* A person should know: what follows may be a puzzle. */
+static void tell_unanswered(const cql__question *question, const char *why) {
+  if (question->type == CQL_ASK_ENDPOINT)
+    cql__session_tell_node(question->session, CQL_EVENT_WARNING, question->node, why);
+}
+
 static void on_timeout(cql__timer *timer) {
-  end(cql__container(timer, cql__question, timer), (cql_slice_t){NULL, CQL_NULL});
+  cql__question *question = cql__container(timer, cql__question, timer);
+  tell_unanswered(question, "nobody told in time where it is reached: at its own address, then");
+  end(question, (cql_slice_t){NULL, CQL_NULL});
 }
 
 static cql__question *find(cql_session_t *session, uint32_t tag) {
@@ -125,7 +101,7 @@ static void drop_about(cql_session_t *session, const cql_node_t *node) {
   for (cql__list *at = session->questions.next; at != &session->questions;) {
     cql__question *question = cql__container(at, cql__question, link);
     at = at->next;
-    if (question->node == node) drop(question);
+    if (question->node == node && question->type == CQL_ASK_DISTANCE) drop(question);
   }
 }
 
@@ -139,10 +115,9 @@ int cql__question_distance(cql_session_t *session, cql_node_t *node) {
   return ask(session, &question, &event);
 }
 
-int cql__question_endpoint(void *user, cql_node_t *node, void *owner, cql__endpoint_found found) {
+int cql__question_endpoint(void *user, cql_node_t *node, void *owner) {
   cql_session_t *session = user;
-  if (!session->config->ask_endpoint) return 0;
-  cql__question question = {.type = CQL_ASK_ENDPOINT, .node = node, .owner = owner, .found = found};
+  cql__question question = {.type = CQL_ASK_ENDPOINT, .node = node, .owner = owner};
   cql_event_t event = cql__event_none;
   event.address = node->text;
   event.node = node;
@@ -170,7 +145,10 @@ int cql__session_answer(cql_session_t *session, uint32_t tag, const uint8_t *dat
   cql__question *question = find(session, tag);
   if (!question || length < CQL_NULL || (length > 0 && !data)) return CQL_EINVAL;
   cql_slice_t answer = {data, length};
-  if (!is_answer(question, answer)) return CQL_EINVAL;
+  if (!is_answer(question, answer)) {
+    tell_unanswered(question, "where it is reached was told in words that can't be understood");
+    return CQL_EINVAL;
+  }
   end(question, answer);
   return 0;
 }

@@ -246,6 +246,15 @@ static const cql__connection_events connection_events = {
     .authenticate = cql__question_authenticate,
 };
 
+static void on_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
+                        uint32_t count) {
+  cql_session_t *session = user;
+  if (ticket & CQL__ENDPOINT_TICKET)
+    cql__endpoint_resolved(&session->engine.cluster, ticket, error, addresses, count);
+  else
+    cql__contacts_resolved(session, ticket, error, addresses, count);
+}
+
 static void on_socket_opened(void *user) { cql__connection_opened(user); }
 /* Of all that is readable in one step the clock is read once. */
 static void on_socket_readable(void *user) {
@@ -259,9 +268,8 @@ static void on_socket_failed(void *user, int error, const char *why) {
   cql__connection_close(user, error, why);
 }
 
-const cql__link_events cql__session_link_events = {on_socket_opened, on_socket_readable,
-                                                   on_socket_writable, on_socket_failed,
-                                                   cql__contacts_resolved};
+const cql__link_events cql__session_link_events = {
+    on_socket_opened, on_socket_readable, on_socket_writable, on_socket_failed, on_resolved};
 
 /* ---- new, free ---- */
 
@@ -387,6 +395,10 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->tls = (int)config->tls;
   cluster->reconnect_min_ms = (uint32_t)config->reconnect_min_ms;
   cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;
+  cluster->resolve_timeout_ms = (uint32_t)config->resolve_timeout_ms;
+  cluster->port = (uint16_t)config->port;
+  cluster->elsewhere = (uint8_t)config->ask_endpoint;
+  cluster->names_told = config->tls_name || config->tls_sni;
   cluster->version_pinned = config->protocol_version != 0;
   cluster->version_min = (int)config->protocol_version_min;
   session->control.query_timeout_ms = CQL__CONTROL_TIMEOUT_MS;

@@ -90,8 +90,8 @@ void cql__use_on_used(void *owner, cql__connection *connection, int error);
 /* question.c: a connection asks for a token. 1; 0: the host answers no questions; CQL_ENOMEM. */
 int cql__question_authenticate(void *owner, cql__connection *connection, const char *mechanism,
                                cql_slice_t challenge);
-/* Where the node is reached; `found` is told, unless it is forgotten before. Likewise. */
-int cql__question_endpoint(void *user, cql_node_t *node, void *owner, cql__endpoint_found found);
+/* Where the node is reached; see cql__cluster_events. 1; CQL_ENOMEM. */
+int cql__question_endpoint(void *user, cql_node_t *node, void *owner);
 void cql__question_forget(void *user, const void *owner);
 /* How near the node is. Likewise. */
 int cql__question_distance(cql_session_t *session, cql_node_t *node);
@@ -116,8 +116,8 @@ void cql__distances_on_timer(cql__timer *timer);
 
 /* contacts.c: adds the contact points, or (names_only) looks up their names once more. */
 int cql__contacts_add(cql_session_t *session, int names_only);
-void cql__contacts_resolved(void *user, uint32_t ticket, int error, const cql__address *addresses,
-                            uint32_t count);
+void cql__contacts_resolved(cql_session_t *session, uint32_t ticket, int error,
+                            const cql__address *addresses, uint32_t count);
 /* Names are looked up again after so long. */
 void cql__contacts_resolve_in(cql_session_t *session, uint64_t delay_ms);
 void cql__contacts_on_timer(cql__timer *timer);

@@ -68,11 +68,11 @@ static int tell(cql_sim_t *sim, const char *connection_id, const cql__sim_node *
 }
 
 int cql_sim_route(cql_sim_t *sim, const char *connection_id, int index, const char *address,
-                  int port) {
+                  int port, int tls_port) {
   const cql__sim_node *node = cql__sim_node_at(sim, index);
   if (!node) return CQL_EINVAL;
-  if (address && (port < 1 || port > 65535))
-    return cql__sim_mistake(sim, CQL_EVALUE, "%d is no port", port);
+  if (address && (port < 0 || port > 65535 || tls_port < 0 || tls_port > 65535))
+    return cql__sim_mistake(sim, CQL_EVALUE, "%d and %d are no ports", port, tls_port);
   cql__sim_route *route = find_route(sim, connection_id, index);
   if (route) {
     free_route(route);
@@ -83,7 +83,7 @@ int cql_sim_route(cql_sim_t *sim, const char *connection_id, int index, const ch
         cql__sim_grow(sim->routes, sim->route_count, &sim->route_capacity, sizeof *sim->routes);
     sim->routes[sim->route_count++] =
         (cql__sim_route){cql__sim_text(connection_id, strlen(connection_id)), index,
-                         cql__sim_text(address, strlen(address)), port};
+                         cql__sim_text(address, strlen(address)), port, tls_port};
   }
   return tell(sim, connection_id, node);
 }
@@ -93,8 +93,9 @@ void cql__sim_routes_describe(cql_sim_t *sim, cql__system *out) {
       cql__sim_realloc(sim->told_routes, sim->route_count * sizeof *sim->told_routes);
   for (size_t i = 0; i < sim->route_count; i++) {
     const cql__sim_route *route = &sim->routes[i];
-    sim->told_routes[i] = (cql__system_route){
-        route->connection_id, sim->nodes[route->node]->host_id, route->address, route->port};
+    sim->told_routes[i] =
+        (cql__system_route){route->connection_id, sim->nodes[route->node]->host_id, route->address,
+                            route->port, route->tls_port};
   }
   out->route_count = (uint32_t)sim->route_count;
   out->routes = sim->told_routes;

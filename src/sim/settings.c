@@ -63,6 +63,7 @@ static const setting settings_table[] = {
     CHOICE_SETTING(accept, "yes", accepts),
     CHOICE_SETTING(shard_accept, "yes", accepts),
     CHOICE_SETTING(nat, "false", switches),
+    CHOICE_SETTING(private, "false", switches),
     SPREAD_SETTING(service, 0, "0"),
     SPREAD_SETTING(latency, 0, "100us..300us"),
     SPREAD_SETTING(connect, 0, "0"),

@@ -30,7 +30,7 @@ typedef struct cql__sim_settings {
   int64_t port;
   int64_t frame_max;
   int64_t prepared_max;
-  int64_t accept, shard_accept, nat;
+  int64_t accept, shard_accept, nat, private;
   cql__sim_spread service, latency, connect, boot;
   int64_t bandwidth, window, split;
   /* of the world */

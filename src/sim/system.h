@@ -25,7 +25,7 @@ typedef struct cql__system_route {
   const char *connection_id;
   const uint8_t *host_id; /* 16 bytes */
   const char *address;
-  int32_t port;
+  int32_t port, tls_port; /* 0: null */
 } cql__system_route;
 
 typedef struct cql__system {

@@ -140,7 +140,8 @@ void cql__system_fill_client_routes(cql__sim_table *table, const cql__store *sto
     cql__system_set_text(&m, "connection_id", route->connection_id);
     cql__system_set_bytes(&m, "host_id", route->host_id, 16);
     cql__system_set_text(&m, "address", route->address);
-    cql__system_set_int(&m, "port", route->port);
+    if (route->port) cql__system_set_int(&m, "port", route->port);
+    if (route->tls_port) cql__system_set_int(&m, "tls_port", route->tls_port);
     cql__system_row_add(&m);
   }
 }

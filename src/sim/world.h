@@ -36,7 +36,7 @@ typedef struct cql__sim_route {
   char *connection_id;
   int32_t node;
   char *address;
-  int32_t port;
+  int32_t port, tls_port; /* 0: null */
 } cql__sim_route;
 
 struct cql_sim_s {

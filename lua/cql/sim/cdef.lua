@@ -134,7 +134,7 @@ typedef struct cql_sim_counters_s {
  int cql_sim_tell(cql_sim_t *sim, int from, const char *type, const char *change, int node);
  int cql_sim_tell_raw(cql_sim_t *sim, int from, const uint8_t *body, size_t size);
  int cql_sim_route(cql_sim_t *sim, const char *connection_id, int node, const char *address,
-                          int port);
+                          int port, int tls_port);
  int cql_sim_rule_new(cql_sim_t *sim);
  int cql_sim_rule_set(cql_sim_t *sim, int rule, const char *name, const uint8_t *value,
                              size_t size);

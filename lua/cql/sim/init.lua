@@ -152,15 +152,17 @@ function World:forward(address, port, node)
   return self
 end
 
---- Scylla: system.client_routes has this address (or name) and port for a node under that
+--- Scylla: system.client_routes has this address (or name) and ports for a node under that
 --- connection id from now on; without an address it has none. Who is registered is told.
 ---@param connection_id string
 ---@param node cql.sim.Node
 ---@param address string?
----@param port integer?
+---@param port integer? nil: null
+---@param tls_port integer? likewise
 ---@return integer told how many
-function World:route(connection_id, node, address, port)
-  return check(self, C.cql_sim_route(self.handle, connection_id, node.id, address, port or 0))
+function World:route(connection_id, node, address, port, tls_port)
+  return check(self, C.cql_sim_route(self.handle, connection_id, node.id, address, port or 0,
+    tls_port or 0))
 end
 
 --- The program is busy elsewhere, or stopped, for so long: time passes, the network and the nodes
