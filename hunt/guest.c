@@ -34,6 +34,9 @@ static void configure(cql_config_t *config) {
   number(config, "streams_max", guest_streams());
   number(config, OF(s, shards) ? "connections_per_shard" : "connections_per_node",
          OF(s, connections));
+  if (OF(s, remote))
+    number(config, OF(s, shards) ? "remote_connections_per_shard" : "remote_connections_per_node",
+           OF(s, remote));
   number(config, "connect_timeout_ms", 2000);
   number(config, "reconnect_max_ms", RECONNECT_MAX_MS);
   number(config, "heartbeat_ms", HEARTBEAT_MS);

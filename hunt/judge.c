@@ -245,7 +245,8 @@ static void judge_memory(const guest *g) {
 static void judge_connections(const guest *g, const cql_metrics_t *m) {
   const script *s = &w.script;
   uint32_t wanted = 0, each = (uint32_t)(OF(s, connections) * (OF(s, shards) ? OF(s, shards) : 1));
-  uint32_t far = OF(s, shards) ? each : 1;
+  uint32_t far =
+      OF(s, remote) ? each / (uint32_t)OF(s, connections) * (uint32_t)OF(s, remote) : each;
   for (int i = 0; i < w.node_count; i++) {
     if (cql_sim_node_state(w.sim, i) != CQL_SIM_UP) continue;
     if (i >= w.contact_count && !OF(s, discover)) continue;

@@ -100,6 +100,7 @@ void script_draw(script *s, uint64_t seed) {
   OF(s, racks) = 1 + chance_below(&state, 3);
   OF(s, home) = chance_below(&state, HOMES);
   OF(s, ask) = chance_below(&state, 2);
+  OF(s, remote) = chance_below(&state, 3);
   reconcile(s);
   OF(s, requests) = OF(s, depth) * 20 + 500;
   s->drawn_faults = OF(s, faults);

@@ -91,7 +91,8 @@
   XX(streams, 0)                                                                                   \
   XX(slots, 0)                                                                                     \
   XX(frames, 0)                                                                                    \
-  XX(connections, 1)
+  XX(connections, 1)                                                                               \
+  XX(remote, 0)
 
 enum {
 #define STEP_ENUM(name, text) STEP_##name,

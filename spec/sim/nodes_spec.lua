@@ -64,8 +64,8 @@ end)
 describe("the nodes of a session", function()
   it("are those of the cluster, with what is known of them", function()
     local world = two_datacenters()
-    connect(world, { connections_per_node = 2, local_datacenter = "dc1",
-      datacenter_failover = true })
+    connect(world, { connections_per_node = 2, remote_connections_per_node = 1,
+      local_datacenter = "dc1", datacenter_failover = true })
     settle(world)
     local found = assert(session:nodes())
     assert.equal(3, #found)
