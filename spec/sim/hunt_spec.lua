@@ -16,7 +16,8 @@ local PLANTS = { "an orphan's stream is given out at once", "a completion comes 
 describe("the hunt", function()
   for plant, what in ipairs(PLANTS) do
     it("finds within a minute, and replays: " .. what, function()
-      local text, status = run("--seconds 60 --shrink 10 --depth 40 --requests 1300 --plant " .. plant)
+      local text, status = run("--seconds 60 --shrink 10 --depth 40 --requests 1300 --plant "
+        .. plant)
       assert.equal(1, status, text)
       local why = assert(text:match "violation: seed %d+: ([^\n]+)")
       local smallest = assert(text:match "smallest: ([^;]+);")
