@@ -71,6 +71,17 @@ function(cql_bench)
   endforeach()
 endfunction()
 
+# What the test library exports, for specs: internals.i beside it.
+function(cql_internals)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.h
+                                              ${PROJECT_SOURCE_DIR}/include/*.h)
+  set(tool ${PROJECT_SOURCE_DIR}/tools/internals)
+  set(declarations ${PROJECT_BINARY_DIR}/internals.i)
+  add_custom_command(OUTPUT ${declarations} DEPENDS ${tool} ${headers} VERBATIM
+                     COMMAND ${CMAKE_COMMAND} -E env CC=${CMAKE_C_COMPILER} ${tool} ${declarations})
+  add_custom_target(internals ALL DEPENDS ${declarations})
+endfunction()
+
 # Each fuzz/*.c on the test library, with a main() that runs the files it is given: what any
 # compiler makes of the corpus.
 function(cql_replays)

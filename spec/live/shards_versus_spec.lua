@@ -7,10 +7,6 @@ local ring = require "spec.support.ring"
 local sim = require "cql.sim"
 local unit = require "spec.support.unit"
 
-unit.cdef("shard", [[
-  uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb);
-]])
-
 local C = unit.C
 local KEYS = 10000
 local LETTERS = { "a", "b", "k", "z", "0", "9", "_", "ó", "ü", "日", "€" }

@@ -255,11 +255,6 @@ end)
 
 describe("the password", function()
   ffi.cdef "size_t malloc_usable_size(void *pointer);"
-  unit.cdef("hooks", [[
-    void *realloc(void *pointer, size_t size);
-    void cql__mem_hooks(void *(*allocate)(size_t), void *(*reallocate)(void *, size_t),
-                        void (*release)(void *));
-  ]])
 
   it("is wiped from all memory that the core gives back", function()
     local secret, found, freed = "correct horse battery", 0, 0

@@ -13,7 +13,7 @@ local ALLOWED = {}
 for _, name in ipairs { "ENOMEM", "ECONNECTION" } do ALLOWED[C["CQL_" .. name]] = true end
 
 local function submit(p, tag, text)
-  local request = C.cql__request_take(p.session)
+  local request = C.cql__request_take(p.session.engine)
   if request == nil then return 0 end
   local status = C.cql_request_query(request, text, #text)
   if status == 0 then

@@ -302,7 +302,6 @@ local FATAL_V5_LZ4 = {
       .. tail
   end },
 }
-unit.cdef("crc", "uint32_t cql__crc24(const uint8_t *bytes, size_t size);")
 
 local function fatal_on(wire, name, why, bytes)
   it(("%s, on %s"):format(name, wire[1]), function()

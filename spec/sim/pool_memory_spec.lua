@@ -3,8 +3,6 @@ local ffi = require "ffi"
 local unit = require "spec.support.unit"
 require "spec.support.core"
 
-unit.cdef("sim_public", require "cql.sim.cdef")
-
 local C = unit.C
 local SHARDS = 4
 local SECOND = 1000000 -- of the world's time, in microseconds

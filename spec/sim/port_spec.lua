@@ -4,12 +4,6 @@ local ffi = require "ffi"
 local unit = require "spec.support.unit"
 require "spec.support.core"
 
-unit.cdef("sim_public", require "cql.sim.cdef")
-unit.cdef("port_spec", [[
-  cql__link *cql__spec_session_link(const cql_session_t *session);
-  int cql__address_from_text(const char *text, size_t length, uint16_t port, cql__address *out);
-]])
-
 local C = unit.C
 local PORT_TAKEN = -1000 -- CQL__EPORT
 local SHARDS = 3

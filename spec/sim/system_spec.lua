@@ -5,24 +5,6 @@ local store = require "spec.support.store"
 
 local C = unit.C
 
-unit.cdef("system", [[
-  typedef struct cql__system_node {
-    const uint8_t *host_id, *schema_version;
-    cql_slice_t address, native_address;
-    int32_t native_port;
-    const char *datacenter, *rack, *release_version;
-    uint32_t token_count;
-    const int64_t *tokens;
-  } cql__system_node;
-  typedef struct cql__system {
-    const char *cluster_name, *partitioner, *native_protocol_version;
-    cql__system_node local_node;
-    uint32_t peer_count;
-    const cql__system_node *peers;
-  } cql__system;
-  void cql__system_install(cql__store *store);
-]])
-
 local function node(kept, n, tokens)
   local function keep(value)
     kept[#kept + 1] = value
@@ -46,7 +28,7 @@ local function cluster()
   kept[#kept + 1] = peers
   system.cluster_name, system.native_protocol_version = "Test", "5"
   system.partitioner = "org.apache.cassandra.dht.Murmur3Partitioner"
-  system.local_node = node(kept, 1, { -10LL, 7LL })
+  system["local"] = node(kept, 1, { -10LL, 7LL })
   system.peers, system.peer_count = peers, 2
   return system, kept
 end

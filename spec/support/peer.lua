@@ -5,45 +5,6 @@ local bit = require "bit"
 local unit = require "spec.support.unit"
 local server = require "spec.support.server"
 
-unit.cdef("sim", [[
-  typedef struct cql__sim cql__sim;
-  cql__sim *cql__sim_new(uint64_t seed, uint64_t now_ms);
-  void cql__sim_free(cql__sim *sim);
-  void cql__sim_advance(cql__sim *sim, uint64_t ms);
-  uint64_t cql__sim_now(const cql__sim *sim);
-  int cql__sim_session(cql__sim *sim, const cql_config_t *config, cql_session_t **out);
-  void cql__sim_session_free(cql_session_t *session);
-  void cql__sim_step(cql__sim *sim, cql_session_t *session);
-  int cql__sim_timeout(cql__sim *sim, cql_session_t *session);
-  int cql__sim_ready(const cql__sim *sim);
-  int cql__sim_count(const cql__sim *sim);
-  int cql__sim_port(const cql__sim *sim, int socket);
-  const char *cql__sim_address(const cql__sim *sim, int socket);
-  int cql__sim_is_closed(const cql__sim *sim, int socket);
-  void cql__sim_accept(cql__sim *sim, int socket);
-  void cql__sim_refuse(cql__sim *sim, int socket);
-  size_t cql__sim_sent(const cql__sim *sim, int socket, const uint8_t **out);
-  void cql__sim_take(cql__sim *sim, int socket, size_t size);
-  void cql__sim_say(cql__sim *sim, int socket, const uint8_t *bytes, size_t size);
-  void cql__sim_split(cql__sim *sim, int socket, size_t read_max);
-  void cql__sim_room(cql__sim *sim, int socket, int64_t room);
-  void cql__sim_reset(cql__sim *sim, int socket);
-  void cql__sim_exhaust(cql__sim *sim, int count);
-  int cql__sim_lookups(const cql__sim *sim);
-  const char *cql__sim_lookup_name(const cql__sim *sim, int lookup);
-  int cql__sim_resolve(cql__sim *sim, int lookup, const char *addresses);
-  uint64_t cql__sim_calls(const cql__sim *sim);
-
-  void cql__session_before(cql_session_t *session);
-  int cql__session_poll(cql_session_t *session, uint32_t max, cql_completion_t *out);
-  int cql__session_close(cql_session_t *session, int drain_ms);
-  void cql__session_metrics(const cql_session_t *session, cql_metrics_t *out);
-  int cql__session_dump(const cql_session_t *session, char *out, size_t size);
-  int cql__session_use(cql_session_t *s, const char *keyspace, size_t length, uint32_t tag);
-  int cql__session_answer(cql_session_t *s, uint32_t tag, const uint8_t *data, int32_t length);
-  cql_request_t *cql__request_take(void *engine);
-]])
-
 local C = unit.C
 local OPCODE = server.OPCODE
 
@@ -336,7 +297,7 @@ end
 -- Submits. options: prepare (the text), prepared (a statement), values (raw), setup(request).
 function Peer:submit(tag, text, options)
   options = options or {}
-  local request = C.cql__request_take(self.session)
+  local request = C.cql__request_take(self.session.engine)
   assert(request ~= nil)
   local result
   if options.prepare then

@@ -8,12 +8,6 @@ local C = unit.C
 local char, concat = string.char, table.concat
 local u16, u32, str, bytes = unit.u16, unit.u32, unit.str, unit.bytes
 
-unit.cdef("lz4", [[
-  size_t cql__lz4_bound(size_t size);
-  size_t cql__lz4_compress(const uint8_t *bytes, size_t size, uint8_t *out, size_t capacity);
-  int cql__lz4_decompress(const uint8_t *bytes, size_t size, uint8_t *out, size_t out_size);
-]])
-
 local server = {}
 
 server.OPCODE = {

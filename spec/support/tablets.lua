@@ -2,53 +2,6 @@
 local ffi = require "ffi"
 local unit = require "spec.support.unit"
 
-unit.cdef("tablets", [[
-  typedef struct cql__tablet {
-    int64_t first, last;
-    uint32_t count;
-    const uint8_t *replicas;
-  } cql__tablet;
-  typedef struct cql__tablet_replica { uint16_t host, shard; } cql__tablet_replica;
-  typedef struct cql__tablet_range { int64_t first, last; uint32_t at, count; } cql__tablet_range;
-  typedef struct cql__tablet_table {
-    cql_slice_t keyspace, name;
-    cql__tablet_range *ranges;
-    uint32_t count, capacity;
-    cql__tablet_replica *replicas;
-    uint32_t replicas_used, replicas_capacity, replicas_live;
-  } cql__tablet_table;
-  typedef struct cql__tablet_owner { uint8_t id[16]; uint32_t uses; uint16_t node; }
-    cql__tablet_owner;
-  typedef uint16_t (*cql__tablets_resolve)(void *user, const uint8_t host_id[16]);
-  typedef struct cql__tablets {
-    cql__tablets_resolve resolve;
-    void *user;
-    cql__tablet_table **tables;
-    uint32_t table_count, table_capacity;
-    cql_slice_t *keyspaces;
-    uint32_t keyspace_count, keyspace_capacity;
-    cql__tablet_owner *owners;
-    uint32_t owner_count, owner_capacity;
-    uint32_t count, epoch;
-    cql__tablet_table none;
-  } cql__tablets;
-  int cql__tablet_find(cql_slice_t payload, cql__tablet *out);
-  int cql__tablet_decode(cql_slice_t value, cql__tablet *out);
-  void cql__tablets_init(cql__tablets *tablets, cql__tablets_resolve resolve, void *user);
-  void cql__tablets_deinit(cql__tablets *tablets);
-  int cql__tablets_keyspace(cql__tablets *tablets, cql_slice_t keyspace, int has_tablets);
-  void cql__tablets_forget(cql__tablets *tablets, cql_slice_t keyspace, cql_slice_t table);
-  void cql__tablets_clear(cql__tablets *tablets);
-  void cql__tablets_renumber(cql__tablets *tablets);
-  int cql__tablets_learn(cql__tablets *tablets, cql_slice_t keyspace, cql_slice_t table,
-                         const cql__tablet *tablet);
-  cql__tablet_table *cql__tablets_table(cql__tablets *tablets, cql_slice_t keyspace,
-                                        cql_slice_t table);
-  const cql__tablet_range *cql__tablet_table_find(const cql__tablet_table *table, int64_t token);
-  uint16_t cql__spec_tablets_resolve(void *user, const uint8_t *id);
-  uint16_t cql__spec_tablets_node(const cql__tablets *tablets, uint16_t host);
-]])
-
 local C, u16, u32 = unit.C, unit.u16, unit.u32
 local tablets = { NO_NODE = 65535, MIN = ffi.cast("int64_t", 0x8000000000000000ULL),
   MAX = 0x7fffffffffffffffLL }

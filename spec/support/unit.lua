@@ -1,7 +1,8 @@
 -- What unit specs share: the test library, which exports every internal function, by FFI.
 --
--- The library is $CQL_TEST_LIBRARY, or that of the preset dev. busted loads each spec file with
--- fresh modules into one Lua state, while ffi and its declarations stay: so these are made once.
+-- The library is $CQL_TEST_LIBRARY, or that of the preset dev. What is in its headers is declared by
+-- internals.i beside it, which the build makes of them. busted loads each spec file with fresh
+-- modules into one Lua state, while ffi and its declarations stay: so these are made once.
 local ffi = require "ffi"
 local bit = require "bit"
 
@@ -9,32 +10,34 @@ local unit = {}
 
 local function is_declared(name) return (pcall(ffi.typeof, name)) end
 
--- The public header: as generated for the binding or, where that is missing, from the header.
-local function public_declarations()
-  local found, text = pcall(require, "cql.cdef")
-  if found then return text end
-  local pipe = assert(io.popen "cc -E -P -DCQL_CDEF include/cql.h")
-  text = pipe:read "*a"
-  pipe:close()
-  return text
-end
-
--- Declares internals once; `name` tells one set of declarations from the others.
+-- Declares once what no header of ours does; `name` tells one set of declarations from the others.
 function unit.cdef(name, text)
   local mark = "cql__cdef_of_" .. name
   if not is_declared(mark) then ffi.cdef(text .. "\ntypedef int " .. mark .. ";") end
 end
 
-if not is_declared "cql_completion_t" then ffi.cdef(public_declarations()) end
+local path = os.getenv "CQL_TEST_LIBRARY" or "build/dev/libcql_test.so"
+
+-- What stands in the headers of src/ but for inline functions, which no library exports.
+local function internals()
+  local file = assert(io.open(path:match "^(.*)/" .. "/internals.i"))
+  local text = file:read "*a"
+  file:close()
+  return (text:gsub("static inline [^;{]-%b()%s*%b{}", ""):gsub("_Static_assert%s*%b();", ""))
+end
+
+if not is_declared "cql_completion_t" then ffi.cdef(require "cql.cdef") end
+if not is_declared "cql_sim_counters_t" then ffi.cdef(require "cql.sim.cdef") end
+if not is_declared "cql__internals_are_declared" then
+  ffi.cdef(internals() .. "typedef int cql__internals_are_declared;")
+end
 unit.cdef("unit", [[
   void *malloc(size_t size);
+  void *realloc(void *pointer, size_t size);
   void free(void *pointer);
-  void cql__mem_fail(long n, int onwards);
-  long cql__mem_count(void);
-  long cql__mem_live(void);
 ]])
 
-local C = ffi.load(os.getenv "CQL_TEST_LIBRARY" or "build/dev/libcql_test.so")
+local C = ffi.load(path)
 unit.C = C
 
 -- ---- bytes ----

@@ -13,7 +13,6 @@ typedef struct cql__sim_definer {
   cql__sim_keyspace *keyspace; /* that of the name, or NULL */
 } cql__sim_definer;
 
-#define INVALID(d, ...) cql__store_fail((d)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 /* The schema has changed. */
 void cql__sim_define_changed(cql__sim_definer *d, const char *change, const char *target,

@@ -33,6 +33,8 @@ cql__sim_result *cql__sim_result_new(void);
 /* Makes it an error; CQL_EVALUE. The first error stands. */
 __attribute__((format(printf, 3, 4))) int cql__store_fail(cql__sim_result *out, int code,
                                                           const char *format, ...);
+/* Makes what this task gives the error INVALID. */
+#define INVALID(task, ...) cql__store_fail((task)->out, CQL__SIM_INVALID, __VA_ARGS__)
 /* The same with a message that is freed. */
 int cql__store_fail_with(cql__sim_result *out, int code, cql__sim_buffer *why);
 /* Makes it rows of these columns. */

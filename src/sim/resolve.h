@@ -13,7 +13,6 @@ typedef struct cql__sim_resolver {
   cql_column_t *binds;
 } cql__sim_resolver;
 
-#define INVALID(r, ...) cql__store_fail((r)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 /* ---- resolve.c ---- */
 

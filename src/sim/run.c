@@ -5,7 +5,6 @@
 
 enum { COMBINATIONS_MAX = 65536 };
 
-#define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 /* ---- values ---- */
 

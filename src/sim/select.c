@@ -4,7 +4,6 @@
 #include "cluster/partitioner.h"
 #include "wire/proto.h"
 
-#define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 enum { STATE_VERSION = 1 };
 

@@ -4,7 +4,6 @@
 
 #include "sim/run.h"
 
-#define INVALID(run, ...) cql__store_fail((run)->out, CQL__SIM_INVALID, __VA_ARGS__)
 
 /* What of a change is known once its values are. */
 typedef struct cql__sim_target {

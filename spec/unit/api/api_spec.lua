@@ -4,10 +4,6 @@ local loopback = require "spec.support.loopback"
 local server = require "spec.support.server"
 local unit = require "spec.support.unit"
 
-unit.cdef("api", [[
-  void *realloc(void *pointer, size_t size);
-]])
-
 local C = loopback.C
 
 local function take(session)

@@ -2,7 +2,6 @@ local ffi = require "ffi"
 local unit = require "spec.support.unit"
 
 local C = unit.C
-unit.cdef("md5", "void cql__md5(const uint8_t *bytes, size_t size, uint8_t out[16]);")
 
 local function md5(bytes)
   local out = ffi.new "uint8_t[16]"

@@ -2,20 +2,6 @@ local ffi = require "ffi"
 local unit = require "spec.support.unit"
 
 local C = unit.C
-unit.cdef("partitioner", [[
-  int64_t cql__token_of(const uint8_t *key, size_t size);
-  int64_t cql__key_size(const cql_slice_t *parts, uint32_t count);
-  uint8_t *cql__key_join(const cql_slice_t *parts, uint32_t count, uint8_t *out);
-  typedef struct cql__token {
-    uint64_t high, low;
-    const uint8_t *bytes;
-    uint32_t size;
-  } cql__token;
-  int cql__partitioner_of(cql_slice_t class_name);
-  cql__token cql__token_make(int partitioner, const uint8_t *key, size_t size);
-  int cql__token_parse(int partitioner, cql_slice_t text, uint8_t *room, cql__token *out);
-  int cql__token_compare(const cql__token *a, const cql__token *b);
-]])
 
 local NONE, MURMUR3, CDC, RANDOM, BYTE_ORDERED = 0, 1, 2, 3, 4
 local SIGN = 0x8000000000000000ULL

@@ -8,7 +8,7 @@ local PACKAGE = "org.apache.cassandra.locator."
 -- As text: "2 dc1=3 dc2=3/1".
 local function read(options)
   local replication = assert(ring.replication(options))
-  local words = { tostring(replication.strategy) }
+  local words = { tostring(tonumber(replication.strategy)) }
   for i = 0, replication.count - 1 do
     local factor = replication.factors[i]
     words[#words + 1] = ("%s=%d%s"):format(unit.slice(factor.datacenter), factor.replicas,

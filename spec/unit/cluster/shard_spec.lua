@@ -3,13 +3,6 @@ local ffi = require "ffi"
 local unit = require "spec.support.unit"
 
 local C = unit.C
-unit.cdef("shard", [[
-  typedef struct cql__shard_ports { uint32_t lowest, step, count, at, left; } cql__shard_ports;
-  cql__shard_ports cql__shard_ports_of(uint16_t low, uint16_t high, uint32_t shard_count,
-                                       uint32_t shard, uint64_t chance);
-  uint16_t cql__shard_ports_next(cql__shard_ports *ports);
-  uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb);
-]])
 
 local shard_of = C.cql__spec_shard_of
 local MIN = ffi.cast("int64_t", 0x8000000000000000ULL)

@@ -5,23 +5,6 @@ local unit = require "spec.support.unit"
 local server = require "spec.support.server"
 local wire = require "spec.support.wire"
 
-unit.cdef("features", [[
-  typedef struct cql__features {
-    uint32_t shard_count, shard;
-    uint8_t ignore_msb, has_host_id;
-    uint8_t host_id[16];
-    uint16_t shard_port, shard_port_tls;
-    uint32_t lwt_mask;
-    int32_t rate_limit_code;
-    uint8_t tablets, offers_tablets_v2, metadata_id;
-    uint32_t refused;
-  } cql__features;
-  void cql__features_init(cql__features *features, int version);
-  int cql__features_read(cql__features *features, int version, uint32_t wanted, cql__cursor body);
-  unsigned cql__features_startup(const cql__features *features, int version, cql__pair *out,
-                                 char room[64]);
-]])
-
 local C = unit.C
 local ALL = 63 -- CQL__FEATURES_ALL
 local SHARDS, SHARD_PORT, LWT_MARK, RATE_LIMIT, TABLETS, METADATA_ID = 1, 2, 4, 8, 16, 32

@@ -7,17 +7,6 @@ local C, u8, u16, u32 = unit.C, unit.u8, unit.u16, unit.u32
 local MAX = core.SEGMENT_MAX
 local REFERENCE_MIN = 8192 -- CQL__REFERENCE_MIN: bodies from here on are sent from where they lie
 
-unit.cdef("sim_link", [[
-  typedef struct cql__sim cql__sim;
-  cql__sim *cql__sim_new(uint64_t seed, uint64_t now_ms);
-  void cql__sim_free(cql__sim *sim);
-  cql__link *cql__sim_link(cql__sim *sim);
-  size_t cql__sim_sent(const cql__sim *sim, int socket, const uint8_t **out);
-  void cql__sim_take(cql__sim *sim, int socket, size_t size);
-  void cql__sim_room(cql__sim *sim, int socket, int64_t room);
-  void cql__sim_reset(cql__sim *sim, int socket);
-]])
-
 local random_byte, NOISE = unit.random(1), {}
 for i = 1, 1300000 do NOISE[i] = string.char(random_byte(256)) end
 NOISE = table.concat(NOISE)

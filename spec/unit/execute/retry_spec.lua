@@ -2,16 +2,6 @@ local ffi = require "ffi"
 local unit = require "spec.support.unit"
 
 local C = unit.C
-unit.cdef("retry", [[
-  enum { CQL__RETRY_RETHROW = 0, CQL__RETRY_SAME, CQL__RETRY_NEXT, CQL__RETRY_IGNORE };
-  typedef struct cql__failed_attempt {
-    int32_t status, code, rate_limit_code;
-    const cql_error_detail_t *detail;
-    uint16_t consistency;
-    uint8_t idempotent, prepare, attempts;
-  } cql__failed_attempt;
-  int cql__retry_default(const cql__failed_attempt *failed, uint8_t *once);
-]])
 
 local VERDICTS = { [0] = "rethrow", "same", "next", "ignore" }
 local CODES = {

@@ -7,25 +7,9 @@ local unit = require "spec.support.unit"
 require "spec.support.core"
 
 unit.cdef("target_spec", [[
-  typedef struct cql__link_events {
-    void (*opened)(void *user);
-    void (*readable)(void *user);
-    void (*writable)(void *user);
-    void (*failed)(void *user, int error, const char *why);
-    void (*resolved)(void *user, uint32_t ticket, int error, const cql__address *addresses,
-                     uint32_t count);
-  } cql__link_events;
-  typedef struct cql__host_ops {
-    int (*fd)(const cql__link *link);
-    int (*eager)(const cql__link *link);
-    int (*step)(cql__link *link, int64_t wait_ms);
-    void (*fork)(cql__link *link);
-    void (*free)(cql__link *link, int forked);
-  } cql__host_ops;
   int cql__io_new(const cql_config_t *config, const cql__link_events *events, cql__link **out,
                   char *why);
   extern const cql__host_ops cql__io_host;
-  int cql__address_from_text(const char *text, size_t length, uint16_t port, cql__address *out);
 ]])
 
 local C = unit.C

@@ -5,46 +5,6 @@ local unit = require "spec.support.unit"
 
 local C = unit.C
 
-unit.cdef("config", [[
-  typedef struct cql__config_mirror { /* src/session/config.h: cql_config_s */
-    char *contact_points;
-    int64_t port;
-    char *keyspace;
-    char *username, *password;
-    int64_t protocol_version;
-    int64_t protocol_version_min;
-    int64_t compression;
-    int64_t compression_min;
-    int64_t consistency, serial_consistency;
-    int64_t page_size;
-    int64_t request_timeout_ms, connect_timeout_ms, resolve_timeout_ms, question_timeout_ms;
-    int64_t heartbeat_ms, heartbeat_timeout_ms;
-    int64_t reconnect_min_ms, reconnect_max_ms;
-    int64_t connect_retry;
-    char *local_datacenter, *local_rack;
-    int64_t datacenter_failover, failover_local_consistency;
-    int64_t discover;
-    int64_t connections_per_shard, connections_per_node;
-    int64_t requests_max, streams_max, frame_size_max;
-    int64_t server_timestamps;
-    int64_t throw_on_overload;
-    int64_t prepare_on_all;
-    int64_t schema_agreement_ms, schema_agreement_interval_ms;
-    int64_t shard_aware, shard_aware_port, tablets, lwt_mark, metadata_id, rate_limit_error;
-    int64_t source_port_min, source_port_max;
-    int64_t ask_authenticate, ask_distance, ask_endpoint;
-    char *application_name, *application_version, *client_id;
-    int64_t tls, tls_verify, tls_min_version;
-    char *tls_ca, *tls_cert, *tls_key, *tls_key_password, *tls_name, *tls_sni;
-    int64_t tcp_nodelay, tcp_keepalive, send_buffer, receive_buffer;
-    char *local_address;
-    int64_t remote_connections_per_shard, remote_connections_per_node;
-    int64_t remote_connect_timeout_ms, remote_heartbeat_ms, remote_heartbeat_timeout_ms;
-    int64_t remote_send_buffer, remote_receive_buffer;
-    char error[320];
-  } cql__config_mirror;
-]])
-
 local function new() return ffi.gc(C.cql_config_new(), C.cql_config_free) end
 local function why(config) return ffi.string(C.cql_config_error(config)) end
 
@@ -56,7 +16,7 @@ local function set(config, name, value)
 end
 
 local function get(config, name)
-  local value = ffi.cast("cql__config_mirror *", config)[name]
+  local value = ffi.cast("struct cql_config_s *", config)[name]
   if type(value) == "cdata" and ffi.istype("int64_t", value) then return tonumber(value) end
   return value ~= nil and ffi.string(value) or nil
 end
