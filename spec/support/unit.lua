@@ -1,6 +1,6 @@
 -- What unit specs share: the test library, which exports every internal function, by FFI.
 --
--- The library is $CQL_TEST_LIBRARY, or that of the preset dev. What is in its headers is declared by
+-- The library is $CQL_TEST_LIBRARY, or that of the preset dev. What its headers declare is in
 -- internals.i beside it, which the build makes of them. busted loads each spec file with fresh
 -- modules into one Lua state, while ffi and its declarations stay: so these are made once.
 local ffi = require "ffi"

@@ -11,7 +11,8 @@ local function map()
   file:close()
   local body = assert(text:match "#define CQL_ERROR_MAP%(XX%)(.-)\n\n")
   local list = {}
-  for name, number, words in body:gmatch 'XX%((%u+), (%-?%d+), "(.-)"%)' do
+  body = body:gsub('"%s*\\%s*"', "") -- texts of more than one line
+  for name, number, words in body:gmatch 'XX%((%u+), (%-?%d+),[%s\\]*"(.-)"%)' do
     list[#list + 1] = { name = name, number = tonumber(number), text = words }
   end
   assert.equal(select(2, body:gsub("XX%(%u", "")), #list) -- nothing escaped the pattern
