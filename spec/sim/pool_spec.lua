@@ -242,6 +242,32 @@ describe("the pool of a node with shards", function()
   end)
 end)
 
+describe("a node of one shard", function()
+  it("says so: its connections and answers are of shard 0", function()
+    for _, case in ipairs { { {}, {}, 0 }, { {}, { shard_aware = false } },
+      { { product = "cassandra" }, {} } } do
+      case[1].shards = 1
+      new_world(case[1])
+      local shards = { opened = {}, closed = {} }
+      case[2].on = {
+        connection_opened = function(event) table.insert(shards.opened, event.shard or "none") end,
+        connection_closed = function(event) table.insert(shards.closed, event.shard or "none") end,
+      }
+      connect(case[2])
+      settle()
+      local rows = assert(session:execute "INSERT INTO ks.t (k, v) VALUES (1, 1)")
+      assert.equal(case[3], rows.execution.shard)
+      data_connections()[1]:finish "reset"
+      settle()
+      local shard = case[3] or "none"
+      assert.same({ opened = { shard, shard }, closed = { shard } }, shards)
+      assert.equal(case[3] ~= nil, session:dump():find(", shard 0", 1, true) ~= nil)
+      assert.equal(1, assert(session:nodes())[1].shards)
+      session:close(0)
+    end
+  end)
+end)
+
 describe("local ports", function()
   it("that are taken are passed over at once", function()
     new_world { busy_ports_min = 50000, busy_ports_max = 50090 }
@@ -366,6 +392,80 @@ describe("surplus", function()
   end)
 end)
 
+describe("events of connections", function()
+  -- Options that note which are open, as they are told: by shard, and how often one closed that
+  -- wasn't; and why they closed.
+  local function noting(options)
+    local open, why, never = {}, {}, 0
+    local function count(shard, change)
+      open[shard] = (open[shard] or 0) + change
+      if open[shard] < 0 then never = never + 1 end
+    end
+    options.on = {
+      connection_opened = function(event) count(event.shard, 1) end,
+      connection_closed = function(event)
+        count(event.shard, -1)
+        why[event.message] = (why[event.message] or 0) + 1
+      end,
+    }
+    return options, open, why, function() return never end
+  end
+
+  it("tell of surplus ones, too, each that opens and closes", function()
+    new_world { shard_aware_port = 0 }
+    claim({ SHARD = 0 }, 0.9) -- else it deals them out in turn
+    local options, open, why, never = noting { protocol_version = 4, reconnect_min_ms = 100 }
+    connect(options)
+    local surplus = 0
+    for _ = 1, 300 do
+      settle(10)
+      local there, shown = #data_connections(), 0
+      for _, count in pairs(open) do shown = shown + count end
+      surplus = math.max(surplus, shown - SHARDS)
+      assert.is_true(shown <= there, shown .. " of " .. there)
+    end
+    assert.is_true(surplus > 0)
+    settle(60000)
+    local shown = {}
+    for shard = 0, SHARDS - 1 do shown[shard + 1] = open[shard] end
+    assert.same(each(1), shown)
+    assert.is_true(why["closed: its shard has its connections"] >= surplus)
+    assert.equal(0, never())
+    local opened = tonumber(session:metrics().connections_opened)
+    assert.equal(SHARDS + why["closed: its shard has its connections"], opened)
+  end)
+
+  it("come in pairs also where nodes get other shards, addresses and distances", function()
+    for seed = 1, 5 do
+      local far = "local"
+      new_world { shard_aware_port = 0, seed = seed, nodes = 2, latency = "100us..20ms" }
+      local options, open, _, never = noting { heartbeat_ms = 500, heartbeat_timeout_ms = 500,
+        connections_per_shard = 2, remote = { connections_per_node = 3 },
+        distance = function(node) return node.address:find ".2:" and far or "local" end }
+      connect(options)
+      for _, step in ipairs { function() far = "remote" end,
+        function() world:node(1):reshard(7) end, function() far = "ignored" end,
+        function() far = "local" end, function() world:node(1):reshard(2) end } do
+        settle(700)
+        step()
+        assert(session:refresh_distances())
+      end
+      settle(20000)
+      local counted, there = {}, 0
+      for _, connection in ipairs(world:connections()) do
+        if not next(connection.events) then
+          counted[connection.shard] = (counted[connection.shard] or 0) + 1
+          there = there + 1
+        end
+      end
+      assert.equal(2 * 2 + 2 * SHARDS, there)
+      for shard, count in pairs(open) do assert.equal(counted[shard] or 0, count) end
+      assert.equal(0, never())
+      session:close(0)
+    end
+  end)
+end)
+
 describe("a node that has other shards than before", function()
   for _, case in ipairs { { 4, 7 }, { 4, 2 }, { 1, 3 }, { 3, 1 } } do
     local change = ("%d, then %d"):format(case[1], case[2])
@@ -412,6 +512,8 @@ describe("a node that has other shards than before", function()
     accepted = world:counters().accepted - accepted
     assert.is_true(accepted > 10 and accepted < 1000, accepted)
     write(1, 50)
+    assert.equal(1, warnings "shards now") -- it is told of, and not each time
+    assert.equal(1, warnings "several nodes behind its address")
   end)
 end)
 

@@ -207,13 +207,10 @@ void cql__channel_on_serving(void *owner, cql__connection *connection) {
   channel->last_error = 0;
   int was_empty = node->serving_count == 0;
   enter_group(channel);
-  if (cql__pool_admit(channel)) {
-    cluster->settings->metrics->connections_opened++;
-    cluster->events->opened(cluster->user, channel);
-    if (was_empty) cluster->events->node(cluster->user, CQL_EVENT_NODE_UP, node, "");
-  } else {
-    leave_group(channel);
-  }
+  if (!cql__pool_admit(channel)) leave_group(channel);
+  cluster->settings->metrics->connections_opened++;
+  cluster->events->opened(cluster->user, channel);
+  if (was_empty) cluster->events->node(cluster->user, CQL_EVENT_NODE_UP, node, "");
   cql__pool_grow(node, was_empty);
 }
 
@@ -245,7 +242,7 @@ void cql__channel_on_closed(void *owner, cql__connection *connection, int error,
   cql_node_t *node = channel->node;
   cql__cluster *cluster = node->cluster;
   int retired = channel->slot == CQL__NO_SLOT;
-  int served = cql__channel_serves(channel) || connection->retiring;
+  int served = cql__channel_serves(channel) || connection->retiring || channel->surplus;
   leave(channel, why);
   end_handshake(channel);
   node->surplus_count -= channel->surplus;
@@ -280,8 +277,8 @@ void cql__channel_set_aside(cql__channel *channel) {
 }
 
 int32_t cql__channel_shard(const cql__channel *channel) {
-  const cql__features *features = &channel->connection.features;
-  return features->shard_count > 1 ? (int32_t)features->shard : channel->aim;
+  int shard = channel->connection.features.shard_told;
+  return shard >= 0 ? shard : channel->aim;
 }
 
 /* It wants a successor, which takes its slot. */

@@ -173,11 +173,15 @@ static void adopt(cql_node_t *node, cql__channel *channel) {
     return;
   }
   if (count == 0) return; /* the first to tell */
-  snprintf(text, sizeof text,
-           "the node has %u shards now (%u bits ignored), not %u (%u): all is opened anew",
-           (unsigned)node->shard_count, (unsigned)node->ignore_msb, (unsigned)count,
-           (unsigned)ignore_msb);
-  warn(node, text);
+  if (node->reshards == 0) {
+    snprintf(text, sizeof text,
+             "the node has %u shards now (%u bits ignored), not %u (%u): all is opened anew",
+             (unsigned)node->shard_count, (unsigned)node->ignore_msb, (unsigned)count,
+             (unsigned)ignore_msb);
+    warn(node, text);
+  } else if (node->reshards == 1) { /* and no more of it until it was full */
+    warn(node, "its shards change again and again; are there several nodes behind its address?");
+  }
   if (node->reshards++) grow_later(node, node->reshards); /* may be two nodes behind one address */
 }
 

@@ -122,6 +122,7 @@ static int read_shards(cql__features *f, const offer offers[KEY_COUNT]) {
     return 0;
   f->shard_count = (uint32_t)count;
   f->shard = (uint32_t)shard;
+  f->shard_told = (int16_t)shard;
   f->ignore_msb = (uint8_t)msb;
   return 1;
 }
@@ -167,7 +168,7 @@ static void read_sharding(cql__features *f, uint32_t wanted, const offer offers[
 }
 
 void cql__features_init(cql__features *features, int version) {
-  *features = (cql__features){.shard_count = 1, .metadata_id = version >= 5};
+  *features = (cql__features){.shard_count = 1, .shard_told = -1, .metadata_id = version >= 5};
 }
 
 int cql__features_read(cql__features *f, int version, uint32_t wanted, cql__cursor body) {

@@ -24,6 +24,7 @@ enum { CQL__FEATURE_TEXT = 64 };     /* what their values may need */
 typedef struct cql__features {
   uint32_t shard_count; /* 1 where shards are not known */
   uint32_t shard;       /* that serves this connection, below shard_count */
+  int16_t shard_told;   /* the same as it is told to the host: -1 where shards are not known */
   uint8_t ignore_msb;   /* see cluster/shard.h */
   uint8_t has_host_id;
   uint8_t host_id[16];       /* of the node that answered */

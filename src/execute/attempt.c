@@ -164,8 +164,7 @@ static int send_on(cql_request_t *request, cql__connection *connection) {
   request->stream = (uint16_t)stream;
   request->connection = connection;
   request->address = ((const cql__channel *)connection->owner)->node->text;
-  const cql__features *features = &connection->features;
-  request->sent_shard = (int16_t)(features->shard_count > 1 ? (int)features->shard : -1);
+  request->sent_shard = connection->features.shard_told;
   request->attempts++;
   request->engine->metrics.in_flight++;
   return 0;

@@ -41,7 +41,7 @@ static void say_channel(cql__channel *channel, void *user) {
   const cql__connection *c = &channel->connection;
   say(t, "    connection %s%s%s", names[c->state], c->retiring ? ", retiring" : "",
       channel->surplus ? ", surplus" : "");
-  if (c->features.shard_count > 1) say(t, ", shard %u", (unsigned)c->features.shard);
+  if (c->features.shard_told >= 0) say(t, ", shard %d", c->features.shard_told);
   if (c->state == CQL__SERVING)
     say(t, " v%d%s: %u in flight, %u orphans, %zu bytes unsent%s", c->version,
         c->writer.lz4 ? " lz4" : "", (unsigned)cql__streams_live(&c->streams),
