@@ -137,7 +137,7 @@ enum {
 
 /* types of an event */
 enum {
-  CQL_EVENT_READY = 1,             /* the session serves; comes once */
+  CQL_EVENT_READY = 1,             /* the session serves, and knows where data is; comes once */
   CQL_EVENT_FAILED = 2,            /* status, message: it never will; what waited ends so; once */
   CQL_EVENT_CONNECTION_OPENED = 3, /* address */
   CQL_EVENT_CONNECTION_FAILED = 4, /* address, status, message: could not be opened, is retried */

@@ -127,6 +127,65 @@ describe("a control connection", function()
   end)
 end)
 
+describe("READY", function()
+  local function ready() return p:event(C.CQL_EVENT_READY) ~= nil end
+
+  it("waits until it is known where data is", function()
+    local cluster, held = topology.new(2), nil
+    cluster.own.keyspaces = function(_, _, _, usual) held = usual end
+    p = cluster:connect(nil, 1000)
+    assert.same({ pool_of(1, 2), false }, { cluster:pool(p), ready() })
+    held()
+    cluster:run(p, 1)
+    assert.is_true(ready())
+  end)
+
+  it("waits no longer than for one answer", function()
+    local later
+    local function page_by_page(self, request, socket) -- without end, each in good time
+      function later()
+        self:answer(request.stream, "RESULT",
+          topology.rows(2, { { "ks", topology.map {} } }, { paging_state = "more" }), nil, socket)
+      end
+    end
+    for _, own in ipairs { silent, page_by_page } do
+      local cluster = topology.new(2)
+      cluster.own.keyspaces = own
+      p = cluster:connect(nil, 100)
+      for _ = 1, 48 do
+        assert.is_false(ready())
+        if later then later() end
+        cluster:run(p, 100)
+      end
+      assert.equal(own == silent and 1 or 49, cluster:count "keyspaces")
+      cluster:run(p, 200)
+      assert.is_true(ready())
+      p:free()
+      p = nil
+    end
+  end)
+
+  it("comes at once where the one who reads is gone", function()
+    local cluster = topology.new(2)
+    cluster.own.keyspaces = silent
+    p = cluster:connect(nil, 100)
+    assert.is_false(ready())
+    p:reset(cluster:controls(p)[1])
+    cluster:run(p, 1)
+    assert.is_true(ready())
+  end)
+
+  it("doesn't come any more once the session closes", function()
+    local cluster = topology.new(2)
+    cluster.own.keyspaces = silent
+    p = cluster:connect(nil, 100)
+    C.cql__session_close(p.session, 0)
+    cluster:run(p, 10000)
+    assert.is_false(ready())
+    assert(p:event(C.CQL_EVENT_CLOSED))
+  end)
+end)
+
 describe("a node that", function()
   for _, step in ipairs(topology.STEPS) do
     it("is silent when asked for " .. step .. " is left after 5 s for the next one", function()

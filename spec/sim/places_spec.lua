@@ -52,6 +52,16 @@ describe("a session", function()
       end
     end)
 
+  it("sends the first requests of its life to replicas, however long it takes to learn of them",
+    function()
+      session:close(0)
+      world:rule { contains = "system_schema.keyspaces", answer = "own", delay = "300ms" }
+      session = assert(world:connect { consistency = "one", log = function() end })
+      local by_id = assert(session:prepare(BY_ID))
+      for id = 1, 20 do assert(session:execute(by_id, { id })) end
+      assert.equal(0, world:counters().not_replica)
+    end)
+
   it("shows all nodes where there is no key, and only the near ones for what asks for those",
     function()
       local plan = assert(session:plan "SELECT * FROM shop.items")

@@ -668,6 +668,11 @@ int cql__control_add(cql__control *control, const cql__address *address) {
   return 0;
 }
 
+int cql__control_is_reading(const cql__control *control) {
+  return control->has_topology && !control->has_read && control->step != OPENING &&
+         control->step != LEAVING;
+}
+
 int cql__control_failed(const cql__control *control, int for_good, const char **why) {
   if (control->cluster->node_count) return 0;
   int first = 0;

@@ -81,6 +81,8 @@ void cql__control_start(cql__control *control);
 /* No node is known and every contact point failed when it was last tried, for a reason that waiting
  * won't mend if `for_good`: an error, and in *why until the next call the reason; else 0. */
 int cql__control_failed(const cql__control *control, int for_good, const char **why);
+/* The nodes are known, and where their data is will be in a moment. */
+int cql__control_is_reading(const cql__control *control);
 /* Reads the topology again. */
 void cql__control_refresh(cql__control *control);
 /* All connections to the node are gone: is this one, too? And who is there? */

@@ -72,7 +72,7 @@ static void on_tell_node(void *user, int type, int status, cql_node_t *node, con
 }
 
 static void give_up(cql_session_t *session, int error, const char *why) {
-  if (session->failed || session->ready_told) return;
+  if (session->failed || session->ready_address) return;
   session->failed = 1;
   session->engine.closing = 1;
   snprintf(session->failed_why, sizeof session->failed_why, "%s", why);
@@ -94,12 +94,32 @@ static void tell_channel(cql_session_t *session, int type, const cql__channel *c
   cql__queue_put(&session->queue, CQL_EVENT, 0, &event);
 }
 
+static void become_ready(cql_session_t *session) {
+  cql__timer_cancel(&session->readying);
+  session->ready_told = 1;
+  tell_once(session, &session->ready_notice, CQL_EVENT_READY, 0, session->ready_address, "");
+}
+
+/* It serves, and the first requests find their replicas: what is read of the cluster is awaited,
+ * unless that ends in some other way, or takes long. */
+static void check_ready(cql_session_t *session) {
+  if (!session->ready_told && session->ready_address && !session->engine.closing &&
+      !cql__control_is_reading(&session->control))
+    become_ready(session);
+}
+
+static void on_readying(cql__timer *timer) {
+  become_ready(cql__container(timer, cql_session_t, readying));
+}
+
 static void on_opened(void *user, cql__channel *channel) {
   cql_session_t *session = user;
   tell_channel(session, CQL_EVENT_CONNECTION_OPENED, channel, 0, "");
-  if (!session->ready_told)
-    tell_once(session, &session->ready_notice, CQL_EVENT_READY, 0, channel->node->text, "");
-  session->ready_told = 1;
+  if (session->ready_address) return;
+  session->ready_address = channel->node->text;
+  cql__timer_set(&session->engine.wheel, &session->readying,
+                 cql__link_now(session->engine.link) + CQL__CONTROL_TIMEOUT_MS);
+  check_ready(session);
 }
 
 /* Can it still become ready? Not if every contact point refuses for good; or, where the first
@@ -174,6 +194,7 @@ static void on_control(void *user, int type, const cql__address *address, int er
   cql__session_tell(session, type, error, text, why);
   if (type == CQL_EVENT_CONTROL_FAILED || type == CQL_EVENT_CONTROL_CLOSED)
     cql__session_check_hope(session);
+  check_ready(session);
   if (type != CQL_EVENT_TOPOLOGY) return;
   session->blind_told = 0;
   warn_of_none(session);
@@ -376,6 +397,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cql__timer_init(&session->drain, on_drained);
   cql__timer_init(&session->resolving, cql__contacts_on_timer);
   cql__timer_init(&session->deciding, cql__distances_on_timer);
+  cql__timer_init(&session->readying, on_readying);
   session->next_due = UINT64_MAX;
   int error = CQL_ENOMEM;
   if (engine->pool && session->config) {
@@ -614,6 +636,7 @@ int cql__session_close(cql_session_t *session, int drain_ms) {
   cql__agreement_abandon_all(engine, CQL_ECLOSED);
   cql__timer_cancel(&session->resolving);
   cql__timer_cancel(&session->deciding);
+  cql__timer_cancel(&session->readying);
   if (drain_ms <= 0 || is_drained(session)) {
     end(session);
   } else {

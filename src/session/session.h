@@ -28,14 +28,16 @@ struct cql_session_s {
   cql_config_t *config;
   cql__control control; /* idle where the contact points are all the nodes */
   cql__queue queue;
-  cql__timer drain;        /* close() gives up waiting */
-  cql__timer resolving;    /* names take too long, or are to be tried again */
-  cql__timer deciding;     /* there was no memory for what a distance wants */
-  uint64_t read_at;        /* when reading began in this step; 0: it hasn't */
-  uint64_t next_due;       /* as of the last step: a host that comes much later slept */
-  uint32_t names_pending;  /* look-ups under way */
-  uint32_t names_failed;   /* of the last round of them */
-  uint32_t resolve_ticket; /* of the look-ups that count */
+  cql__timer drain;          /* close() gives up waiting */
+  cql__timer resolving;      /* names take too long, or are to be tried again */
+  cql__timer deciding;       /* there was no memory for what a distance wants */
+  cql__timer readying;       /* READY waits no longer for what is read of the cluster */
+  uint64_t read_at;          /* when reading began in this step; 0: it hasn't */
+  uint64_t next_due;         /* as of the last step: a host that comes much later slept */
+  uint32_t names_pending;    /* look-ups under way */
+  uint32_t names_failed;     /* of the last round of them */
+  uint32_t resolve_ticket;   /* of the look-ups that count */
+  const char *ready_address; /* of the first connection that served; NULL: none has */
   uint8_t ready_told, failed;
   uint8_t draining;      /* close() waits for what is under way */
   uint8_t ended;         /* it waits no more: nothing is under way, nothing comes */
