@@ -98,6 +98,40 @@ describe("a change of the schema", function()
     settled()
   end)
 
+  it("doesn't wait for a node that is ignored, down or up", function()
+    for _, is_down in ipairs { true, false } do
+      world = sim.world { seed = 3, datacenters = { dc1 = { a = 2 }, dc2 = { a = 1 } },
+        agreement = "1s" }
+      connect { local_datacenter = "dc1" }
+      if is_down then world:node(3):kill() else world:node(3):pause() end
+      world.cql.sleep(1000)
+      local agreed, took = change()
+      assert.is_true(agreed)
+      assert.is_true(took >= 1000 and took < 2500)
+      assert.is_true(session:check_schema_agreement())
+      settled()
+      assert.is_nil(told[1].error)
+      session:close(0)
+    end
+  end)
+
+  it("waits for a node whose distance isn't ignored any more", function()
+    local far = "ignored"
+    world = sim.world { seed = 3, nodes = 2, agreement = "3s" }
+    connect { distance = function(node) return node.address:find ".2:" and far or "local" end }
+    local agreed, took = change(nil, "one")
+    assert.is_true(agreed)
+    assert.is_true(took < 1000)
+    world.cql.sleep(5000)
+    far = "local"
+    assert(session:refresh_distances())
+    world.cql.sleep(1000)
+    agreed, took = change(nil, "two")
+    assert.is_true(agreed)
+    assert.is_true(took >= 3000 and took < 4000)
+    settled()
+  end)
+
   it("is asked for on the node that made it, also when that dies meanwhile", function()
     for _, comes_back in ipairs { true, false } do
       world = sim.world { seed = 3, nodes = 3, agreement = "3s" }

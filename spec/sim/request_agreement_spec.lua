@@ -93,6 +93,14 @@ it("rows without a version don't count, and no peers are agreed", function()
   assert.same({ 0, 1, SUCCESS }, { result() })
 end)
 
+it("rows without a host id don't count: they are what is left of a node", function()
+  begin()
+  answer(question "local", rows(ONE))
+  result()
+  answer(question "peers", server.rows(VERSIONS, { { ONE, HOST }, { TWO, false } }))
+  assert.same({ 0, 1, SUCCESS }, { result() })
+end)
+
 it("looks again after each interval, on the connection that the change came by", function()
   local socket = begin { connections_per_node = 3, schema_agreement_ms = 5000 }
   for _ = 1, 5 do

@@ -137,16 +137,20 @@ static void look_failed(cql__agreement *agreement) {
     look_later(agreement);
 }
 
-/* A node that was lost, and to which nobody could connect since: it isn't waited for. */
-static int is_down(const cql__engine *engine, const cql_cell_t *host_id) {
+/* Not one that was lost, and to which nobody could connect since; nor one that is ignored: nobody
+ * knows whether it is down, and nobody here asks it anything. A row without a host id is what is
+ * left of a node. */
+static int is_waited_for(const cql__engine *engine, const cql_cell_t *host_id) {
   const cql__cluster *cluster = &engine->cluster;
   if (host_id->length != 16) return 0;
   for (uint32_t i = 0; i < cluster->node_count; i++) {
     const cql_node_t *node = cluster->nodes[i];
     if (memcmp(node->data.host_id, host_id->as.bytes, 16)) continue;
-    return node->serving_count == 0 && node->channel_count > 0 && node->channels[0]->failures > 0;
+    if (node->undecided || node->serving_count) return 1;
+    if (node->distance == CQL_DISTANCE_IGNORED) return 0;
+    return node->channel_count == 0 || node->channels[0]->failures == 0;
   }
-  return 0;
+  return 1;
 }
 
 static int take_row(cql__agreement *agreement, const cql_cell_t *row) {
@@ -157,7 +161,7 @@ static int take_row(cql__agreement *agreement, const cql_cell_t *row) {
     memcpy(agreement->version, version->as.bytes, VERSION_SIZE);
     agreement->has_version = 1;
   } else if (memcmp(agreement->version, version->as.bytes, VERSION_SIZE) &&
-             !is_down(agreement->request->engine, &row[1])) {
+             is_waited_for(agreement->request->engine, &row[1])) {
     agreement->differ = 1;
   }
   return 0;
