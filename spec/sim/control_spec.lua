@@ -511,6 +511,62 @@ describe("when nobody answers", function()
     assert_well(cluster, 7)
   end)
 
+  -- Where new sockets went, from the first one after `seen` on: { ["10.0.0.1:9042"] = 3 }.
+  local function dialled(seen)
+    local to = {}
+    for socket = seen, p:sockets() - 1 do
+      to[p:address(socket)] = (to[p:address(socket)] or 0) + 1
+    end
+    return to
+  end
+
+  it("addresses that a name gives no more are not asked any more", function()
+    local cluster = topology.new(1)
+    cluster.down = {}
+    for i = 1, 6 do cluster.down[("10.0.0.%d:9042"):format(i)] = true end
+    p = cluster:connect({ contact_points = "one.example two.example 10.0.0.6",
+      reconnect_max_ms = 500 }, 0)
+    p:resolve(0, "10.0.0.1 10.0.0.2 10.0.0.6")
+    p:resolve(1, "10.0.0.2 10.0.0.3")
+    cluster:run(p, 6000)
+    assert.same({ "one.example", "two.example", "one.example", "two.example" }, p:names())
+    p:resolve(2, "10.0.0.4") -- 2 is still what the other name stands for; 6 stands for itself
+    p:resolve(3, "")
+    local seen = p:sockets()
+    cluster:run(p, 4000)
+    local to = dialled(seen)
+    for _, left in ipairs { 2, 3, 4, 6 } do
+      assert.is_true((to[("10.0.0.%d:9042"):format(left)] or 0) >= 3)
+      to[("10.0.0.%d:9042"):format(left)] = nil
+    end
+    assert.same({}, to)
+    cluster:run(p, 2000)
+    p:resolve(4, "10.0.0.4")
+    p:resolve(5, "10.0.0.5")
+    seen = p:sockets()
+    cluster:run(p, 4000)
+    to = dialled(seen)
+    for _, left in ipairs { 4, 5, 6 } do
+      assert.is_true((to[("10.0.0.%d:9042"):format(left)] or 0) >= 3)
+      to[("10.0.0.%d:9042"):format(left)] = nil
+    end
+    assert.same({}, to)
+  end)
+
+  it("an address that several contact points stand for is asked once a round", function()
+    local cluster = topology.new(1)
+    cluster.down = { ["10.0.0.1:9042"] = true, ["10.0.0.2:9042"] = true }
+    p = cluster:connect({ contact_points = "one.example 10.0.0.1 two.example 10.0.0.2",
+      reconnect_min_ms = 1000, reconnect_max_ms = 1000 }, 0)
+    p:resolve(0, "10.0.0.1")
+    p:resolve(1, "10.0.0.1 10.0.0.2")
+    cluster:run(p, 4000)
+    local seen = p:sockets()
+    cluster:run(p, 4000)
+    local to = dialled(seen)
+    assert.near(to["10.0.0.2:9042"], to["10.0.0.1:9042"], 1)
+  end)
+
   it("in time where the first failure is to be the last, the session has failed", function()
     for _, own in ipairs { silent, function(self, _, socket) self:reset(socket) end } do
       local cluster = topology.new(1)

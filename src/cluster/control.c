@@ -569,6 +569,14 @@ static int is_wanted_at(const cql__control *control, const cql__address *address
   return !known;
 }
 
+/* An address that several contact points stand for is one candidate. */
+static int is_repeated(const cql__control *control, uint32_t index) {
+  for (uint32_t i = 0; i < index; i++)
+    if (cql__address_equal(&control->contacts[i].address, &control->contacts[index].address))
+      return 1;
+  return 0;
+}
+
 /* The next candidate of this round: nodes from a random one on, then contact points likewise. Nodes
  * that are ignored are not asked, unless there are no others. 0: there are no more. */
 static int choose(cql__control *control) {
@@ -583,8 +591,11 @@ static int choose(cql__control *control) {
     uint32_t at = control->position++;
     cql_node_t *node = at < nodes ? cluster->nodes[(control->offset + at) % nodes] : NULL;
     cql__address point = {.length = 0};
-    if (!node)
-      point = control->contacts[(control->offset + at - nodes) % control->contact_count].address;
+    if (!node) {
+      uint32_t index = (control->offset + at - nodes) % control->contact_count;
+      if (is_repeated(control, index)) continue;
+      point = control->contacts[index].address;
+    }
     int wanted = node ? is_wanted(node) : is_wanted_at(control, &point);
     if (!wanted && !control->anyone) continue;
     control->asked = 1;
@@ -656,16 +667,36 @@ void cql__control_start(cql__control *control) {
   next_candidate(control);
 }
 
-int cql__control_add(cql__control *control, const cql__address *address) {
-  for (uint32_t i = 0; i < control->contact_count; i++)
-    if (cql__address_equal(&control->contacts[i].address, address)) return 0;
+int cql__control_add(cql__control *control, const cql__address *address, uint32_t giver) {
+  cql__contact contact = {*address, giver, 0};
+  int is_new = 1;
+  for (uint32_t i = 0; i < control->contact_count; i++) {
+    const cql__contact *other = &control->contacts[i];
+    if (!cql__address_equal(&other->address, address)) continue;
+    if (other->giver == giver) return 0;
+    contact.last_error = other->last_error;
+    is_new = 0;
+  }
   cql__contact *contacts =
       cql__realloc(control->contacts, (control->contact_count + 1) * sizeof *contacts);
   if (!contacts) return CQL_ENOMEM;
   control->contacts = contacts;
-  contacts[control->contact_count++] = (cql__contact){*address, 0};
-  if (cql__timer_is_set(&control->retry)) set_timer(control, &control->retry, 0);
+  contacts[control->contact_count++] = contact;
+  if (is_new && cql__timer_is_set(&control->retry)) set_timer(control, &control->retry, 0);
   return 0;
+}
+
+void cql__control_keep(cql__control *control, uint32_t giver, const cql__address *addresses,
+                       uint32_t count) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < control->contact_count; i++) {
+    const cql__contact *contact = &control->contacts[i];
+    int keeps = contact->giver != giver;
+    for (uint32_t k = 0; k < count && !keeps; k++)
+      keeps = cql__address_equal(&contact->address, &addresses[k]);
+    if (keeps) control->contacts[kept++] = *contact;
+  }
+  control->contact_count = kept;
 }
 
 int cql__control_is_reading(const cql__control *control) {

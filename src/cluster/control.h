@@ -30,6 +30,7 @@ typedef struct cql__control_events {
 
 typedef struct cql__contact {
   cql__address address;
+  uint32_t giver; /* which contact point stands for it, itself or as a name */
   int last_error; /* 0: not tried yet, or it was well */
 } cql__contact;
 
@@ -44,7 +45,7 @@ struct cql__control {
   cql__address point; /* the contact point; zero: it came through the node */
   cql__connection_events connection_events;
   cql__timer retry, deadline, debounce, slice;
-  cql__contact *contacts;
+  cql__contact *contacts; /* an address comes once for each giver */
   uint32_t contact_count;
   uint32_t position, offset;     /* in this round of candidates */
   uint32_t rounds;               /* in a row that found none */
@@ -74,8 +75,11 @@ void cql__control_init(cql__control *control, cql__cluster *cluster,
                        int (*authenticate)(void *owner, cql__connection *connection,
                                            const char *mechanism, cql_slice_t challenge));
 void cql__control_deinit(cql__control *control);
-/* Adds a contact point, unless it is there. CQL_ENOMEM. */
-int cql__control_add(cql__control *control, const cql__address *address);
+/* Adds an address of a contact point, unless it is there. CQL_ENOMEM. */
+int cql__control_add(cql__control *control, const cql__address *address, uint32_t giver);
+/* These are all that the giver stands for: what it gave before is asked no more. */
+void cql__control_keep(cql__control *control, uint32_t giver, const cql__address *addresses,
+                       uint32_t count);
 /* Begins to open, if it hasn't yet and there is a contact point. */
 void cql__control_start(cql__control *control);
 /* No node is known and every contact point failed when it was last tried, for a reason that waiting

@@ -32,8 +32,8 @@ static int add_node(cql_session_t *session, const cql__address *address) {
   return 0;
 }
 
-static int add_address(cql_session_t *session, const cql__address *address) {
-  if (session->config->discover) return cql__control_add(&session->control, address);
+static int add_address(cql_session_t *session, const cql__address *address, uint32_t giver) {
+  if (session->config->discover) return cql__control_add(&session->control, address, giver);
   return add_node(session, address);
 }
 
@@ -88,7 +88,8 @@ void cql__contacts_resolved(cql_session_t *session, uint32_t ticket, int error,
   if (index >= ROUND || session->engine.closing) return; /* of a round that is over */
   if (session->names_pending) session->names_pending--;
   for (uint32_t i = 0; i < count; i++)
-    if (add_address(session, &addresses[i])) error = CQL_ENOMEM;
+    if (add_address(session, &addresses[i], index)) error = CQL_ENOMEM;
+  if (!error) cql__control_keep(&session->control, index, addresses, count);
   if (error) name_failed(session, index, error, cql__error_text(error));
   cql__contacts_open(session);
   if (session->names_pending == 0) cql__contacts_resolve_in(session, RESOLVE_AGAIN_MS);
@@ -135,7 +136,7 @@ static int add_contact(cql_session_t *session, uint32_t index, const char *text,
   if (split_port(text, &length, &port) || length == 0 || length >= sizeof name)
     return cql__contacts_bad(session, text, whole);
   if (cql__address_from_text(text, length, port, &address) == 0)
-    return names_only ? 0 : add_address(session, &address);
+    return names_only ? 0 : add_address(session, &address, index);
   memcpy(name, text, length);
   name[length] = 0;
   cql__link *link = session->engine.link;
