@@ -34,6 +34,8 @@ end
 
 local NO_ADDRESS = ffi.string(C.cql_error_text(C.CQL_ERESOLVE))
 
+after_each(peer.free_all)
+
 describe("contact points", function()
   it("are addresses with and without ports, each once", function()
     local p = peer.new { contact_points = " 10.0.0.1,10.0.0.2:9999 [::1]:7000\tfe80::1, 10.0.0.1 ",
@@ -42,7 +44,6 @@ describe("contact points", function()
     p:free()
     p = peer.new {}
     assert.same({ "127.0.0.1:9042" }, addresses(p))
-    p:free()
   end)
 
   it("are names with all their addresses, each once", function()
@@ -54,7 +55,6 @@ describe("contact points", function()
     assert.same({ "10.0.0.1:9042", "10.0.0.9:7000", "10.0.0.2:9042", "[::1]:9042" }, addresses(p))
     for socket = 0, 3 do p:serve(socket) end
     assert.equal(4, p:metrics().connections)
-    p:free()
   end)
 
   it("that make no sense are refused", function()
@@ -72,7 +72,6 @@ describe("contact points", function()
     assert.equal(6, p:sockets())
     for socket = 2, 5 do p:serve(socket) end
     assert.equal(6, p:metrics().connections)
-    p:free()
   end)
 
   it("need not all answer", function()
@@ -84,7 +83,6 @@ describe("contact points", function()
     p:submit(1, "SELECT 1")
     p:step()
     assert.equal(1, #p:requests(2))
-    p:free()
   end)
 end)
 
@@ -97,7 +95,6 @@ describe("a name", function()
     assert(p:event(C.CQL_EVENT_READY))
     p:run(60000) -- as long as something serves, nobody asks again
     assert.equal(1, #p:names())
-    p:free()
   end)
 
   it("without an address is asked again, until it has one", function()
@@ -113,7 +110,6 @@ describe("a name", function()
     p:resolve(2, "10.0.0.1")
     p:serve(0)
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 
   it("that is not answered is given up in time, and its late answer is of no use", function()
@@ -127,7 +123,6 @@ describe("a name", function()
     assert.equal(0, p:sockets())
     p:resolve(1, "10.0.0.2")
     assert.same({ "10.0.0.2:9042" }, addresses(p))
-    p:free()
   end)
 
   it("is asked again when no connection is left: it may mean something else by now", function()
@@ -145,7 +140,6 @@ describe("a name", function()
     assert.equal("10.0.0.7:9042", p:address(newest))
     p:serve(newest)
     assert.equal(1, p:metrics().connections)
-    p:free()
   end)
 
   it("that could not even be asked for is asked for again", function()
@@ -156,7 +150,6 @@ describe("a name", function()
     p:resolve(0, "10.0.0.1")
     p:serve(0)
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 end)
 
@@ -181,7 +174,6 @@ describe("a session without connect_retry", function()
     assert.equal(2, p:sockets())
     C.cql__session_close(p.session, 0)
     assert(p:event(C.CQL_EVENT_CLOSED))
-    p:free()
   end)
 
   it("fails when a peer is silent", function()
@@ -190,7 +182,6 @@ describe("a session without connect_retry", function()
     assert.is_nil(failed(p))
     p:run(1)
     assert.equal(C.CQL_ECONNECT, failed(p)[1])
-    p:free()
   end)
 
   it("fails when no name has an address", function()
@@ -207,7 +198,6 @@ describe("a session without connect_retry", function()
     p:free()
     p = new_peer("one.example", {}, exhausted(1))
     assert.equal(C.CQL_ERESOLVE, failed(p)[1])
-    p:free()
   end)
 
   it("waits for names, and says what failed first", function()
@@ -225,7 +215,6 @@ describe("a session without connect_retry", function()
     p:serve(1)
     assert(p:event(C.CQL_EVENT_READY))
     assert.is_nil(failed(p))
-    p:free()
   end)
 
   it("waits for those that were not tried yet, and for each connection of a node", function()
@@ -246,7 +235,6 @@ describe("a session without connect_retry", function()
     assert.is_nil(failed(p))
     p:serve(1)
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 
   it("goes on for ever once it was ready", function()
@@ -260,7 +248,6 @@ describe("a session without connect_retry", function()
       p:step()
     end
     assert.is_nil(failed(p))
-    p:free()
   end)
 end)
 
@@ -286,7 +273,6 @@ describe("a session with connect_retry", function()
     p = new_peer()
     p:resolve(0, "") -- that is no refusal: it may come to be
     assert.is_nil(failed(p))
-    p:free()
   end)
 end)
 
@@ -353,7 +339,6 @@ describe("a connection is opened again", function()
     local known = p:sockets()
     p:run(117)
     assert.equal(known + 1, p:sockets())
-    p:free()
   end)
 
   it("also if not even a socket could be made", function()
@@ -366,7 +351,6 @@ describe("a connection is opened again", function()
     p:serve()
     assert(p:event(C.CQL_EVENT_READY))
     assert.equal(3, tonumber(p:metrics().connections_failed))
-    p:free()
   end)
 
   it("with no more than 32 handshakes under way", function()
@@ -392,7 +376,6 @@ describe("a connection is opened again", function()
       local opening = p:sockets() - 1 - p:metrics().connections
       assert(opening <= 32, opening)
     end
-    p:free()
   end)
 
   it("and what was lost is told", function()
@@ -407,7 +390,6 @@ describe("a connection is opened again", function()
     local metrics = p:metrics()
     assert.same({ 1, 2, 1 }, { metrics.connections, tonumber(metrics.connections_opened),
       tonumber(metrics.connections_lost) })
-    p:free()
   end)
 end)
 
@@ -450,7 +432,6 @@ describe("requests", function()
     local batches = 0
     for socket = 0, 3 do batches = batches + (#p:requests(socket) > 0 and 1 or 0) end
     assert(batches > 1)
-    p:free()
   end)
 
   it("go where fewer are under way, orphans included", function()
@@ -467,7 +448,6 @@ describe("requests", function()
       p:step()
       p:done()
     end
-    p:free()
   end)
 
   it("find the one connection that has room", function()
@@ -479,6 +459,5 @@ describe("requests", function()
     local with = 0
     for socket = 0, 7 do with = with + #p:requests(socket) end
     assert.same({ 8, 1 }, { with, p:metrics().queued })
-    p:free()
   end)
 end)

@@ -35,6 +35,8 @@ local function answer(p, tag, token)
   return C.cql__session_answer(p.session, tag, token, token and #token or C.CQL_NULL)
 end
 
+after_each(peer.free_all)
+
 describe("a server that wants a password", function()
   for version = 3, 5 do
     for _, compression in ipairs { "none", "lz4" } do
@@ -100,7 +102,6 @@ describe("a server that wants a password", function()
     assert.same({ { tag = 3, kind = C.CQL_DONE, status = C.CQL_EAUTH, code = 0 } }, p:done())
     p:run(60000)
     assert.equal(2, p:sockets())
-    p:free()
   end)
 
   it("that refuses it is asked again, where another one serves", function()
@@ -115,7 +116,6 @@ describe("a server that wants a password", function()
     p:run(120)
     assert.equal(3, p:sockets())
     assert.is_nil(p:event(C.CQL_EVENT_FAILED))
-    p:free()
   end)
 
   it("and has trouble of its own is no wrong password", function()
@@ -124,7 +124,6 @@ describe("a server that wants a password", function()
     p:serve()
     assert.equal(C.CQL_ECONNECT, p:event(C.CQL_EVENT_CONNECTION_FAILED).status)
     assert.is_nil(p:event(C.CQL_EVENT_FAILED))
-    p:free()
   end)
 
   it("and more is a mechanism that we don't know", function()
@@ -133,14 +132,12 @@ describe("a server that wants a password", function()
     assert.same({ PLAIN }, { p.tokens[1]:sub(5) })
     assert.equal(1, #p.tokens)
     assert.equal(C.CQL_EMECHANISM, p:event(C.CQL_EVENT_FAILED).status)
-    p:free()
   end)
 
   it("refuses a token that can't be sent", function()
     local p = new_peer({ username = "user", password = ("p"):rep(2000) }, { "AUTH_SUCCESS" })
     p:serve()
     assert.equal(C.CQL_EAUTH, p:event(C.CQL_EVENT_FAILED).status)
-    p:free()
   end)
 end)
 
@@ -165,7 +162,6 @@ describe("the question for a token", function()
     assert.same({ { "com.example.Kerberos", "none" }, { "", "one" }, { "", "none" }, { "", "" } },
       seen)
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 
   it("ends after so many rounds", function()
@@ -179,7 +175,6 @@ describe("the question for a token", function()
     local failed = p:event(C.CQL_EVENT_FAILED)
     assert.same({ C.CQL_EAUTH, "the server never stops asking for tokens" },
       { failed.status, failed.message })
-    p:free()
   end)
 
   it("that is declined means PLAIN, once", function()
@@ -199,7 +194,6 @@ describe("the question for a token", function()
     p:step()
     assert.equal(C.CQL_EMECHANISM, p:event(C.CQL_EVENT_FAILED).status)
     assert.equal(1, #p.tokens)
-    p:free()
   end)
 
   it("that nobody answers in time means PLAIN: from its delivery on", function()
@@ -217,7 +211,6 @@ describe("the question for a token", function()
     assert.same({ unit.bytes(PLAIN) }, p.tokens)
     assert.equal(C.CQL_EINVAL, answer(p, question.tag, "late"))
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 
   it("is within the deadline of the whole handshake", function()
@@ -230,7 +223,6 @@ describe("the question for a token", function()
     assert.same({ C.CQL_ECONNECT, "no answer within connect_timeout_ms while authenticating" },
       { failed.status, failed.message })
     assert.equal(C.CQL_EINVAL, answer(p, question.tag, "late"))
-    p:free()
   end)
 
   it("ends with its connection, and a new one is asked of the next", function()
@@ -249,7 +241,6 @@ describe("the question for a token", function()
     assert.equal(0, answer(p, again.tag, "token"))
     p:finish()
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 end)
 

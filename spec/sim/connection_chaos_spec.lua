@@ -50,13 +50,9 @@ function Chaos:submit()
   local size = ({ 0, 20, 2000, 20000, 150000 })[1 + random(random(4) == 0 and 5 or 3)]
   local text = ("%d:"):format(tag) .. ("text "):rep(size / 5)
   self.submitted, self.texts[tag] = tag, text
-  self.p:submit(tag, text, { setup = function(request)
-    local options = ffi.new "cql_options_t[1]"
-    C.cql_options_init(options)
-    options[0].flags = random(2) * C.CQL_OPTION_IDEMPOTENT
-    options[0].timeout_ms = 200 + random(1500)
-    assert(C.cql_request_options(request, options) == 0)
-  end })
+  self.p:submit(tag, { query = text, options = {
+    idempotent = random(2) == 1, timeout_ms = 200 + random(1500),
+  } })
 end
 
 -- One of the answers that are owed, in any order; sometimes one that is too large, or broken.

@@ -2,7 +2,6 @@
 -- connection alone.
 local ffi = require "ffi"
 local peer = require "spec.support.peer"
-local request = require "spec.support.request"
 local server = require "spec.support.server"
 local unit = require "spec.support.unit"
 
@@ -47,10 +46,7 @@ local function open(options, supported)
   p:done()
   assert(p:event(C.CQL_EVENT_READY))
 end
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
 local DRIVER = { "CQL_VERSION", "DRIVER_NAME", "DRIVER_VERSION" }
 
@@ -125,7 +121,7 @@ end)
 
 -- ---- requests ----
 
-local function submit(tag, what) request.submit(p.session, tag, what) end
+local function submit(tag, what) p:submit(tag, what) end
 local function next_request(opcode)
   p:step()
   local list = p:requests()

@@ -56,6 +56,8 @@ local function request_works(p)
   assert.same({ 1, 0 }, { done[1].tag, done[1].status })
 end
 
+after_each(peer.free_all)
+
 describe("a handshake", function()
   for version = 3, 5 do
     for _, compression in ipairs { "none", "lz4" } do
@@ -90,7 +92,6 @@ describe("a handshake", function()
     assert.equal(map("CQL_VERSION", "3.0.0", "DRIVER_NAME", "lua-cql", "DRIVER_VERSION", version,
       "THROW_ON_OVERLOAD", "1", "APPLICATION_NAME", "shop", "APPLICATION_VERSION", "7",
       "CLIENT_ID", "me"), p.startup)
-    p:free()
   end)
 
   it("goes on without LZ4 and without a list of versions, where the server has none", function()
@@ -111,7 +112,6 @@ describe("a handshake", function()
     local p = peer.new { username = "user", password = "pass" }
     p:serve()
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 
   it("quotes the keyspace", function()
@@ -125,14 +125,12 @@ describe("a handshake", function()
     p:serve()
     assert(p:event(C.CQL_EVENT_READY))
     assert(used:find('USE "Odd""name"', 1, true))
-    p:free()
   end)
 
   it("refuses a name of a keyspace that can't be", function()
     local p = peer.new { keyspace = ("k"):rep(600) }
     p:serve()
     assert.equal(C.CQL_EKEYSPACE, p:event(C.CQL_EVENT_FAILED).status)
-    p:free()
   end)
 end)
 
@@ -275,7 +273,6 @@ describe("a handshake", function()
     assert.equal(2, p:sockets())
     p:serve()
     assert(p:event(C.CQL_EVENT_READY))
-    p:free()
   end)
 
   it("refuses a node of another cluster for good, and says so", function()
@@ -291,6 +288,5 @@ describe("a handshake", function()
     assert.equal(2, p:sockets())
     repeat p:run(100) until p:sockets() == 3 -- it is asked again, at the slowest pace
     assert(p:now() <= 1000 + 30000 * 1.15 + 100)
-    p:free()
   end)
 end)

@@ -140,6 +140,8 @@ local function live(options, n, onwards)
   return failed
 end
 
+after_each(peer.free_all)
+
 describe("an allocation that fails", function()
   for _, wire in ipairs { { 3, "none" }, { 4, "lz4" }, { 5, "none" }, { 5, "lz4" } } do
     for _, onwards in ipairs { 0, 1 } do
@@ -191,6 +193,5 @@ describe("a connection that is to be replaced", function()
     p:serve(1)
     assert.equal(1, p:metrics().connections)
     assert.equal(1, p:metrics().in_flight)
-    p:free()
   end)
 end)

@@ -61,6 +61,8 @@ local function serve_all(p, from)
   return socket
 end
 
+after_each(peer.free_all)
+
 describe("a version is lowered by", function()
   for name, refuse in pairs(REFUSALS) do
     for best = 3, 4 do
@@ -85,7 +87,6 @@ describe("a version is lowered by", function()
     local p = new_peer({}, 3, REFUSALS["an error of its own version"])
     assert.equal(2, serve_all(p))
     assert.equal(3, p:metrics().protocol_version)
-    p:free()
   end)
 end)
 
@@ -135,7 +136,6 @@ describe("negotiation ends", function()
     assert.is_nil(p:event(C.CQL_EVENT_FAILED))
     p:serve(1)
     assert(p:event(C.CQL_EVENT_FAILED))
-    p:free()
   end)
 end)
 
@@ -148,7 +148,6 @@ describe("an error is no refusal of a version", function()
     local failed = p:event(C.CQL_EVENT_CONNECTION_FAILED)
     assert.same({ C.CQL_ECONNECT, "the server says: Invalid message" },
       { failed.status, failed.message })
-    p:free()
   end)
 
   it("after the first answers", function()
@@ -185,7 +184,6 @@ describe("an error is no refusal of a version", function()
     end)
     p:serve()
     assert.equal(C.CQL_EVERSION, p:event(C.CQL_EVENT_FAILED).status)
-    p:free()
   end)
 
   it("if it has an 8-byte header, later", function()
@@ -195,7 +193,6 @@ describe("an error is no refusal of a version", function()
     p:step()
     local closed = p:event(C.CQL_EVENT_CONNECTION_CLOSED)
     assert.equal(C.CQL_EPROTOCOL, closed.status)
-    p:free()
   end)
 end)
 
@@ -214,7 +211,6 @@ describe("a negotiated version", function()
     p:serve(3)
     assert.equal(4, p:wire(3).version)
     assert.equal(2, p:metrics().connections)
-    p:free()
   end)
 
   it("is lowered again if a node comes back with less", function()
@@ -226,7 +222,6 @@ describe("a negotiated version", function()
     assert.equal(4, serve_all(p, 1))
     assert.equal(3, p:metrics().protocol_version)
     assert.equal(1, p:metrics().connections)
-    p:free()
   end)
 
   it("is what requests are written in", function()
@@ -241,6 +236,5 @@ describe("a negotiated version", function()
     serve_all(p)
     assert.equal(3, version)
     assert.equal(0, p:done()[1].status)
-    p:free()
   end)
 end)

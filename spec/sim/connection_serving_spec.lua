@@ -54,6 +54,8 @@ for version = 3, 5 do
   end
 end
 
+after_each(peer.free_all)
+
 describe("answers", function()
   for _, wire in ipairs(WIRES) do
     for _, read_max in ipairs { 0, 1, 1000 } do
@@ -128,7 +130,6 @@ describe("answers", function()
     p:answer(1, "RESULT", server.VOID)
     p:step()
     assert.same({ [2] = 0 }, statuses(p))
-    p:free()
   end)
 
   it("are heard though the peer has gone and something was to be written first", function()
@@ -149,7 +150,6 @@ describe("answers", function()
     p:step()
     assert.equal("the server says: too many connections",
       p:event(C.CQL_EVENT_CONNECTION_CLOSED).message)
-    p:free()
   end)
 
   it("that nobody waits for are dropped and counted, and too many close", function()
@@ -168,7 +168,6 @@ describe("answers", function()
     local closed = p:event(C.CQL_EVENT_CONNECTION_CLOSED)
     assert.same({ C.CQL_EPROTOCOL, "too many answers that nobody asked for" },
       { closed.status, closed.message })
-    p:free()
   end)
 
   it("are no answers if they are events, on whatever stream, however many", function()
@@ -200,7 +199,6 @@ describe("answers", function()
     p:step()
     assert.same({ C.CQL_EMALFORMED, C.CQL_EMALFORMED, 0 }, statuses(p))
     assert.is_false(p:is_closed(p.socket))
-    p:free()
   end)
 end)
 
@@ -323,7 +321,6 @@ local function fatal_on(wire, name, why, bytes)
     end
     p:step()
     assert.same({ 0, 0, 0 }, statuses(p))
-    p:free()
   end)
 end
 
@@ -365,7 +362,6 @@ describe("a connection goes on after", function()
     p:answer(list[1].stream, "RESULT", server.VOID, { flags = 1 })
     p:step()
     assert.same({ 0 }, statuses(p))
-    p:free()
   end)
 
   it("slices of one byte", function()
@@ -376,7 +372,6 @@ describe("a connection goes on after", function()
     p:answer(list[1].stream, "RESULT", server.VOID)
     p:step()
     assert.same({ 0, 0 }, statuses(p))
-    p:free()
   end)
 end)
 
@@ -434,6 +429,5 @@ describe("an answer larger than frame_size_max", function()
     local closed = p:event(C.CQL_EVENT_CONNECTION_CLOSED)
     assert.same({ C.CQL_ETOOBIG, "a message larger than frame_size_max" },
       { closed.status, closed.message })
-    p:free()
   end)
 end)

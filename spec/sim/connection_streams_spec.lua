@@ -15,19 +15,12 @@ local function serve(options)
   return p
 end
 
-local function with_timeout(ms)
-  return { setup = function(request)
-    local options = ffi.new "cql_options_t[1]"
-    C.cql_options_init(options)
-    options[0].timeout_ms = ms
-    assert(C.cql_request_options(request, options) == 0)
-  end }
-end
-
 -- Submits `count` requests tagged from `first`, and returns them as the server sees them.
 local function ask(p, first, count, timeout_ms)
-  local options = timeout_ms and with_timeout(timeout_ms)
-  for tag = first, first + count - 1 do p:submit(tag, "request " .. tag, options) end
+  local options = timeout_ms and { timeout_ms = timeout_ms }
+  for tag = first, first + count - 1 do
+    p:submit(tag, { query = "request " .. tag, options = options })
+  end
   p:step()
   return p:requests()
 end
@@ -48,6 +41,8 @@ local function count_of(map, status)
   end
   return count
 end
+
+after_each(peer.free_all)
 
 describe("stream ids", function()
   it("are 32,767; who finds none waits in line, and gets the first that is free", function()
@@ -77,7 +72,6 @@ describe("stream ids", function()
     local ended = statuses(p) -- every one, at both ends of every word of bits
     assert.equal(32767, count_of(ended, C.CQL_ECONNECTION))
     assert.equal(1, p:metrics().queued)
-    p:free()
   end)
 
   it("are as few as streams_max says", function()
@@ -87,7 +81,6 @@ describe("stream ids", function()
     p:run(1)
     local list = p:requests()
     assert.same({ 1, 2 }, { list[1].stream, list[2].stream })
-    p:free()
   end)
 
   it("leave the heartbeat its own, when none is free", function()
@@ -100,7 +93,6 @@ describe("stream ids", function()
     p:run(2900)
     assert.same({}, p:requests())
     assert.is_false(p:is_closed(p.socket))
-    p:free()
   end)
 end)
 
@@ -124,7 +116,6 @@ describe("a stream id whose request timed out", function()
     p:answer(5, "RESULT", server.VOID)
     p:step()
     assert.same({ [4] = 0, [5] = 0, [6] = 0 }, statuses(p))
-    p:free()
   end)
 
   it("counts as load", function()
@@ -136,7 +127,6 @@ describe("a stream id whose request timed out", function()
     p:answer(1, "RESULT", server.VOID)
     p:run(1)
     assert.equal(1, #p:requests())
-    p:free()
   end)
 
   it("was cancelled is no different", function()
@@ -145,7 +135,6 @@ describe("a stream id whose request timed out", function()
     assert.equal(1, C.cql__engine_cancel(p.session.engine, 1))
     assert.same({ C.CQL_ECANCELLED }, statuses(p))
     assert.equal(3, ask(p, 3, 1)[1].stream)
-    p:free()
   end)
 end)
 
@@ -185,7 +174,6 @@ describe("more than 1,024 answers that are overdue", function()
     assert.same({ 0, 1 }, { p:metrics().orphans, p:metrics().in_flight })
     p:run(20000) -- and that is all
     assert.equal(2, p:sockets())
-    p:free()
   end)
 
   it("are no reason if they come within the second", function()
@@ -195,7 +183,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:run(5000)
     assert.equal(1, p:sockets())
     assert.equal(1000, p:metrics().orphans)
-    p:free()
   end)
 
   it("at the limit are borne", function()
@@ -203,7 +190,6 @@ describe("more than 1,024 answers that are overdue", function()
     overdue(p, 1024)
     p:run(5000)
     assert.equal(1, p:sockets())
-    p:free()
   end)
 
   it("are more than half of a small streams_max: else none would be left", function()
@@ -215,7 +201,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:run(3000)
     assert.is_true(p:is_closed(0))
     assert.equal(2, p:sockets())
-    p:free()
   end)
 
   it("close at once where nothing else is under way", function()
@@ -224,7 +209,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:run(2000)
     assert.is_true(p:is_closed(0))
     assert.equal(2, p:sockets())
-    p:free()
   end)
 
   it("close when the last request has timed out too", function()
@@ -236,7 +220,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:run(600)
     assert.is_true(p:is_closed(0))
     assert.same({ [5001] = C.CQL_ETIMEOUT }, statuses(p))
-    p:free()
   end)
 
   it("close when the last answer is too large", function()
@@ -249,7 +232,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:step()
     assert.is_true(p:is_closed(0))
     assert.same({ [5001] = C.CQL_ETOOBIG }, statuses(p))
-    p:free()
   end)
 
   it("close after the request timeout, whatever is under way then", function()
@@ -261,7 +243,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:run(3000)
     assert.is_true(p:is_closed(0))
     assert.same({ [5001] = C.CQL_ECONNECTION }, statuses(p))
-    p:free()
   end)
 
   it("are forgotten with their connection: the next one has its whole budget", function()
@@ -275,7 +256,6 @@ describe("more than 1,024 answers that are overdue", function()
     p:run(5000)
     assert.equal(2, p:sockets())
     assert.equal(1000, p:metrics().orphans)
-    p:free()
   end)
 
   it("leave nothing behind, however often", function()
@@ -295,6 +275,5 @@ describe("more than 1,024 answers that are overdue", function()
     local retiring = 0
     for _ in ffi.string(text):gmatch "retiring" do retiring = retiring + 1 end
     assert(retiring <= 3, ffi.string(text)) -- those that serve, and perhaps one that has ended
-    p:free()
   end)
 end)

@@ -63,6 +63,8 @@ local function ended(p)
   return done[1].status
 end
 
+after_each(peer.free_all)
+
 describe("USE", function()
   it("is done when every connection has changed", function()
     local p = serve "10.0.0.1 10.0.0.2 10.0.0.3"
@@ -79,7 +81,6 @@ describe("USE", function()
     p:run(150)
     p:serve(3)
     assert.equal("ks", p.used) -- and so does a new one
-    p:free()
   end)
 
   it("is one at a time", function()
@@ -100,7 +101,6 @@ describe("USE", function()
     p:step()
     assert.equal(0, ended(p))
     assert.equal(0, use(p, "other"))
-    p:free()
   end)
 
   it("takes names that can be, and quotes them", function()
@@ -111,7 +111,6 @@ describe("USE", function()
     assert.equal(0, use(p, 'k"s'))
     p:step()
     assert.equal('k""s', (used(p, 0)))
-    p:free()
   end)
 
   it("that the server refuses changes nothing", function()
@@ -127,7 +126,6 @@ describe("USE", function()
     p:run(150)
     p:serve(1)
     assert.is_nil(p.used)
-    p:free()
   end)
 
   it("that one connection refuses is an error, and that connection is no longer used", function()
@@ -144,7 +142,6 @@ describe("USE", function()
     p:run(150)
     p:serve(2) -- it comes back when it has changed
     assert.same({ "ks", 2 }, { p.used, p:metrics().connections })
-    p:free()
   end)
 
   it("that is not answered ends with its connection, in time", function()
@@ -167,7 +164,6 @@ describe("USE", function()
     p:run(150)
     p:serve(2)
     assert.equal("ks", p.used)
-    p:free()
   end)
 
   it("outlives a connection that is lost meanwhile", function()
@@ -177,7 +173,6 @@ describe("USE", function()
     p:reset(0)
     p:step()
     assert.equal(0, ended(p))
-    p:free()
   end)
 
   it("waits for a heartbeat that is out", function()
@@ -199,7 +194,6 @@ describe("USE", function()
     answer_use(p, 0)
     p:step()
     assert.equal(0, ended(p))
-    p:free()
   end)
 
   it("is said again if the answer is none", function()
@@ -212,7 +206,6 @@ describe("USE", function()
     p:run(150)
     p:serve(1)
     assert.equal("ks", p.used)
-    p:free()
   end)
 
   -- A connection whose handshake is at `step` while the keyspace changes.

@@ -49,7 +49,7 @@ local ALL_NOISE = noise(600000, 9)
 local function submit_all(p, wanted, submitted)
   local function submit(text, value)
     wanted[#wanted + 1] = { text, value }
-    p:submit(#wanted, text, { values = { value } })
+    p:submit(#wanted, { query = text, values = { value } })
     submitted()
   end
   for _, size in ipairs(SIZES) do -- all of the writer's ways meet: copy, refer, slice, compress
@@ -58,6 +58,8 @@ local function submit_all(p, wanted, submitted)
     submit(ALL_NOISE:sub(-size - 1), ALL_NOISE:sub(1, size / 2))
   end
 end
+
+after_each(peer.free_all)
 
 describe("requests of every size arrive as they were made", function()
   for version = 3, 5 do
@@ -146,7 +148,6 @@ describe("the requests of a turn", function()
     assert.equal(22, #p:requests()) -- 22 of some 3,000 bytes are more than 65,536
     p:step()
     assert.equal(8, #p:requests())
-    p:free()
   end)
 end)
 
@@ -174,7 +175,6 @@ describe("a socket that takes nothing", function()
     assert.equal(300, #got)
     for i, request in ipairs(got) do assert(request.body:find(plain_text(40, i), 1, true), i) end
     assert.equal(0, p:metrics().queued)
-    p:free()
   end)
 
   it("does not make its host spin", function()
@@ -185,7 +185,6 @@ describe("a socket that takes nothing", function()
     p:done()
     assert(p:timeout() > 1000)
     assert.equal(0, C.cql__sim_ready(p.sim))
-    p:free()
   end)
 
   it("and then resets, ends them all, each once", function()
@@ -205,7 +204,6 @@ describe("a socket that takes nothing", function()
       seen[entry.tag] = true
     end
     assert.equal(300 - in_flight, p:metrics().queued)
-    p:free()
   end)
 end)
 
@@ -224,7 +222,6 @@ describe("what waits in line", function()
     p:run(1, function() p:shake(0) end)
     assert.equal(400, got)
     assert.equal(0, p:metrics().queued)
-    p:free()
   end)
 
   it("goes on after a flush between steps", function()
@@ -237,6 +234,5 @@ describe("what waits in line", function()
     p:run(1)
     assert.equal(0, p:metrics().queued)
     assert.equal(400, #p:requests())
-    p:free()
   end)
 end)

@@ -14,7 +14,7 @@ local sanitized = (os.getenv "ASAN_OPTIONS" or "") ~= ""
 local p, statement
 
 local function prepare(version)
-  request.submit(p.session, 1, { prepare = "S" })
+  p:submit(1, { prepare = "S" })
   p:step()
   p:answer(p:requests()[1].stream, "RESULT",
     server.prepared(version, "statement's id..", MARKER, COLUMNS))

@@ -1,7 +1,6 @@
 -- A change of the schema on the simulated link: what the node says of versions, garbage included,
 -- the memory that the wait needs, and the end of what it waits on.
 local peer = require "spec.support.peer"
-local request = require "spec.support.request"
 local server = require "spec.support.server"
 local unit = require "spec.support.unit"
 
@@ -15,14 +14,9 @@ local p
 local function open(options)
   options = options or {}
   options.schema_agreement_ms = options.schema_agreement_ms or 1000
-  p = assert(peer.new(options))
-  for socket = 0, (options.connections_per_node or 1) - 1 do p:serve(socket) end
-  p:done()
+  p = peer.serving(options)
 end
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
 -- All that is asked now, on all connections.
 local function asked()
@@ -61,7 +55,7 @@ local function result()
 end
 local function begin(options)
   open(options)
-  request.submit(p.session, 1, { query = "DDL" })
+  p:submit(1, { query = "DDL" })
   local list = asked()
   assert.equal(1, #list)
   answer(list[1], CHANGED)
@@ -84,7 +78,7 @@ it("rows without a version don't count, and no peers are agreed", function()
   result()
   answer(question "peers", rows(ONE, false))
   assert.same({ 0, 1, SUCCESS }, { result() })
-  request.submit(p.session, 1, { query = "DDL" })
+  p:submit(1, { query = "DDL" })
   answer(asked()[1], CHANGED)
   result()
   answer(question "local", rows(ONE))
@@ -199,7 +193,7 @@ it("every allocation of the wait may fail: it ends with its result, and nothing 
   while more do
     n = n + 1
     open()
-    request.submit(p.session, 1, { query = "DDL" })
+    p:submit(1, { query = "DDL" })
     local to = asked()[1]
     local before = C.cql__mem_count()
     C.cql__mem_fail(n, 0)

@@ -12,17 +12,10 @@ local COLUMNS = { { "v", INT } }
 local QUERY = { query = "SELECT" }
 
 local p
-local function open(options)
-  p = assert(peer.new(options or {}))
-  p:serve()
-  p:done()
-end
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+local function open(options) p = peer.serving(options) end
+after_each(peer.free_all)
 
-local function submit(tag, what) request.submit(p.session, tag, what or QUERY) end
+local function submit(tag, what) p:submit(tag, what) end
 local function sent()
   p:step()
   return p:requests()

@@ -50,15 +50,13 @@ local p -- the peer of the running test
 local function open(version, options)
   options = options or {}
   options.protocol_version = version
-  p = assert(peer.new(options))
-  p:serve()
-  p:done()
+  p = peer.serving(options)
   return p
 end
 
 -- The one request that submitting `what` sends.
 local function sent(what)
-  request.submit(p.session, 1, what)
+  p:submit(1, what)
   p:step()
   local list = p:requests()
   assert.equal(1, #list)
@@ -69,7 +67,7 @@ local function body_of(what) return sent(what).body end
 
 -- A statement prepared on this session.
 local function prepare(version, text, id, markers, columns, metadata_id)
-  request.submit(p.session, 99, { prepare = text })
+  p:submit(99, { prepare = text })
   p:step()
   local r = p:requests()[1]
   p:answer(r.stream, "RESULT", server.prepared(version, id, markers, columns,
@@ -276,7 +274,6 @@ for version = 4, 5 do
           keyspace = what.options.keyspace } }
       assert.equal(hex(payload .. plain.body), hex(sent(what).body))
     end
-    p:free()
   end)
 end
 
@@ -325,12 +322,14 @@ end
 -- ---- what is refused ----
 
 local function completes_with(status, what)
-  request.submit(p.session, 5, what)
+  p:submit(5, what)
   p:step()
   assert.same({}, p:requests())
   local done = p:done()
   assert.same({ 1, status }, { #done, done[1] and done[1].status })
 end
+
+after_each(peer.free_all)
 
 describe("what a version can't express", function()
   after_each(function() p:free() end)
@@ -380,7 +379,6 @@ describe("what is refused at once", function()
     C.cql_request_discard(out[0])
     assert.equal(0, p:metrics().taken)
     prepared = nil
-    p:free()
   end)
 
   local function values(count)
@@ -531,6 +529,5 @@ describe("a body at the protocol's limit", function()
       assert.equal(C.CQL_ETOOBIG, p:done()[1].status)
     end
     ffi.C.free(text)
-    p:free()
   end)
 end)

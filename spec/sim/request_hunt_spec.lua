@@ -260,7 +260,7 @@ function Hunt:open_session(seed)
     heartbeat_ms = 400, heartbeat_timeout_ms = 300, reconnect_max_ms = 200 }, seed))
   for socket = 0, self.p:sockets() - 1 do self.p:serve(socket) end
   self.p:done()
-  request.submit(self.p.session, 1, { prepare = "STATEMENT" })
+  self.p:submit(1, { prepare = "STATEMENT" })
   while not self.statement do
     self.p:step()
     for socket = 0, self.p:sockets() - 1 do

@@ -92,7 +92,7 @@ end
 local function life(version, n)
   local p = assert(peer.new { protocol_version = version })
   p:serve()
-  request.submit(p.session, 1, { prepare = "S" })
+  p:submit(1, { prepare = "S" })
   p:step()
   p:answer(p:requests()[1].stream, "RESULT",
     server.prepared(version, "id", MARKER, COLUMNS, "one"))
@@ -144,7 +144,7 @@ it("closing needs no memory", function()
   for n = 1, 10 do
     local p = assert(peer.new {})
     p:serve()
-    request.submit(p.session, 1, { query = "Q" })
+    p:submit(1, { query = "Q" })
     p:step()
     p:done()
     C.cql__mem_fail(n, 1)

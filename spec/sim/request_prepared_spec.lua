@@ -14,16 +14,11 @@ local p
 local function open(version, options)
   options = options or {}
   options.protocol_version = version
-  p = assert(peer.new(options))
-  p:serve()
-  p:done()
+  p = peer.serving(options)
 end
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
-local function submit(tag, what) request.submit(p.session, tag, what) end
+local function submit(tag, what) p:submit(tag, what) end
 local function next_request(opcode)
   p:step()
   local list = p:requests()

@@ -1,7 +1,6 @@
 -- Limits and what happens at each, timestamps, and what a session shows of itself.
 local ffi = require "ffi"
 local peer = require "spec.support.peer"
-local request = require "spec.support.request"
 local server = require "spec.support.server"
 local unit = require "spec.support.unit"
 
@@ -9,17 +8,10 @@ local C = unit.C
 local QUERY = server.OPCODE.QUERY
 
 local p
-local function open(options)
-  p = assert(peer.new(options or {}))
-  p:serve()
-  p:done()
-end
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+local function open(options) p = peer.serving(options) end
+after_each(peer.free_all)
 
-local function submit(tag, what) request.submit(p.session, tag, what or { query = "Q" }) end
+local function submit(tag, what) p:submit(tag, what) end
 local function statuses()
   local got = {}
   for _, entry in ipairs(p:done()) do

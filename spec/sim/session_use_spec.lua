@@ -1,7 +1,6 @@
 -- USE: recorded when it has succeeded, on every connection, and on each new one before it serves;
 -- no connection ever serves in another keyspace than the session's.
 local peer = require "spec.support.peer"
-local request = require "spec.support.request"
 local server = require "spec.support.server"
 local unit = require "spec.support.unit"
 
@@ -10,18 +9,13 @@ local QUERY = server.OPCODE.QUERY
 local KEYSPACE_ERROR = server.error(0x2200, "Keyspace 'nope' does not exist")
 
 local p
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
 -- `count` connections that serve.
 local function open(count, options)
   options = options or {}
   options.connections_per_node = count
-  p = assert(peer.new(options))
-  for socket = 0, count - 1 do p:serve(socket) end
-  p:done()
+  p = peer.serving(options)
 end
 
 local function use(keyspace, tag)
@@ -224,7 +218,7 @@ describe("without an answer to its first request", function()
     local got = result()
     assert(got == status or got == otherwise, got)
     assert.equal(1, p:metrics().connections)
-    for tag = 1, 100 do request.submit(p.session, tag, { query = "SELECT" }) end
+    for tag = 1, 100 do p:submit(tag, { query = "SELECT" }) end
     p:step()
     for _, seen in ipairs(asked()) do
       assert(seen.socket ~= what.socket or seen.opcode == server.OPCODE.OPTIONS)
@@ -259,7 +253,7 @@ end)
 
 it("is left alone by a raw USE, which is told of", function()
   open(2)
-  request.submit(p.session, 1, { query = "USE other" })
+  p:submit(1, { query = "USE other" })
   p:step()
   local list = asked()
   answer(list[1], server.keyspace "other")

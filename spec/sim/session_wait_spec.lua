@@ -1,27 +1,20 @@
 -- When a host may sleep: cql_session_timeout() is 0 while anything is ready that the descriptor
 -- does not show, and a step reads and delivers before it expires.
 local peer = require "spec.support.peer"
-local request = require "spec.support.request"
 local server = require "spec.support.server"
 local unit = require "spec.support.unit"
 
 local C, u32 = unit.C, unit.u32
-local QUERY = { query = "SELECT" }
 local COLUMNS = { { "v", 9 } }
 
 local p
 local function open(options)
-  p = assert(peer.new(options or {}))
-  p:serve()
-  p:done()
+  p = peer.serving(options)
   p:step()
 end
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
-local function submit(tag, what) request.submit(p.session, tag, what or QUERY) end
+local function submit(tag, what) p:submit(tag, what) end
 local function ready() return C.cql__sim_ready(p.sim) ~= 0 end
 local function statuses()
   local got = {}

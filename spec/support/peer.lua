@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local bit = require "bit"
 local unit = require "spec.support.unit"
+local request_of = require "spec.support.request"
 local server = require "spec.support.server"
 
 local C = unit.C
@@ -11,6 +12,7 @@ local OPCODE = server.OPCODE
 local Peer = {}
 Peer.__index = Peer
 local peer = { C = C }
+local living = {} -- in the order in which they were made
 
 -- A session with options as in its configuration; nil and the error if it can't be made.
 -- before(self) is called when all but the session is there.
@@ -36,6 +38,15 @@ function peer.new(options, seed, before)
     return nil, result
   end
   self.session = out[0]
+  living[#living + 1] = self
+  return self
+end
+
+-- The same when all its connections serve, and what it told until then has been read.
+function peer.serving(options)
+  local self = assert(peer.new(options))
+  for socket = 0, (options and options.connections_per_node or 1) - 1 do self:serve(socket) end
+  self:done()
   return self
 end
 
@@ -43,6 +54,11 @@ function Peer:free()
   if self.session ~= nil then C.cql__sim_session_free(self.session) end
   if self.sim ~= nil then C.cql__sim_free(self.sim) end
   self.session, self.sim = nil, nil
+end
+
+-- For after_each().
+function peer.free_all()
+  for i = #living, 1, -1 do living[i] = living[i]:free() end
 end
 
 -- ---- time ----
@@ -294,27 +310,10 @@ function Peer:event(code)
   end
 end
 
--- Submits. options: prepare (the text), prepared (a statement), values (raw), setup(request).
-function Peer:submit(tag, text, options)
-  options = options or {}
-  local request = C.cql__request_take(self.session.engine)
-  assert(request ~= nil)
-  local result
-  if options.prepare then
-    result = C.cql_request_prepare(request, text, #text)
-  elseif options.prepared then
-    result = C.cql_request_execute(request, options.prepared)
-  else
-    result = C.cql_request_query(request, text, #text)
-  end
-  assert(result == 0, result)
-  if options.values then
-    local values = ffi.new("cql_slice_t[?]", #options.values)
-    for i, value in ipairs(options.values) do values[i - 1] = { value, #value } end
-    assert(C.cql_bind(request, values, #options.values) == 0)
-  end
-  if options.setup then options.setup(request) end
-  C.cql_submit(request, tag)
+-- Submits what request.make() makes of this: a table, or the text of a query.
+function Peer:submit(tag, what)
+  if type(what) ~= "table" then what = { query = what or "SELECT" } end
+  request_of.submit(self.session, tag, what)
 end
 
 function Peer:metrics()

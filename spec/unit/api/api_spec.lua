@@ -2,7 +2,7 @@
 local ffi = require "ffi"
 local loopback = require "spec.support.loopback"
 local server = require "spec.support.server"
-local unit = require "spec.support.unit"
+require "spec.support.unit"
 
 local C = loopback.C
 
