@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local cql = require "cql"
 local cassandra = require "spec.support.cassandra"
+local certificates = require "spec.support.certificates"
 local drivers = require "spec.support.drivers"
 local ring_of = require "spec.support.ring_of"
 local scylla_face = require "spec.support.scylla_face"
@@ -231,6 +232,22 @@ cassandra.describe("behind ScyllaDB's face", {
     assert(session:close())
   end)
 
+  it("there is one under TLS, through the port for that", function()
+    face:stop()
+    face = scylla_face.start(server, PREFIX,
+      { cert = certificates.node, key = certificates.node_key })
+    local session = connect { tls = { ca = certificates.ca, name = "localhost" } }
+    all_shards(3)
+    for _, counts in pairs(face:counts()) do
+      assert.same({ 2, 0 },
+        { counts["shard-aware port for TLS"] or 0, counts["shard-aware port"] or 0 })
+    end
+    go_to_their_shards(session, 3)
+    assert(session:close())
+    face:stop()
+    face = scylla_face.start(server, PREFIX)
+  end)
+
   it("there is one also where ports are not what they seem", function()
     face:ask "nat 1"
     local session = connect()
@@ -247,7 +264,13 @@ cassandra.describe("behind ScyllaDB's face", {
   end)
 
   it("nodes that come back with other shards get other connections", function()
-    local session = connect()
+    local warned = {}
+    local session = connect { log = function(_, text)
+      local address, count = text:match "^(%S+): the node has (%d+) shards now"
+      if not address then return end
+      local about = address .. " " .. count
+      warned[about] = (warned[about] or 0) + 1
+    end }
     all_shards(3)
     for _, count in ipairs { 5, 2, 3 } do
       face:ask("shards " .. count)
@@ -256,6 +279,13 @@ cassandra.describe("behind ScyllaDB's face", {
       go_to_their_shards(session, count)
     end
     assert(session:close())
+    local once = {}
+    for number = 1, 2 do
+      for _, count in ipairs { 5, 2, 3 } do
+        once[("%s%d:9042 %d"):format(PREFIX, number, count)] = 1
+      end
+    end
+    assert.same(once, warned)
   end)
 
   it("requests follow a tablet that moves", function()

@@ -48,12 +48,14 @@ function Face:stop()
   os.remove(self.output)
 end
 
--- In front of all nodes of `server`, which were told to advertise these addresses.
-function scylla_face.start(server, prefix)
+-- In front of all nodes of `server`, which were told to advertise these addresses. `tls`: { cert =,
+-- key = }, or nil.
+function scylla_face.start(server, prefix, tls)
   local output, words = os.tmpname(), {}
   for i, node in ipairs(server:nodes()) do
     words[i] = ("%s%d=%s"):format(prefix, node.number, node.address)
   end
+  if tls then words[#words + 1] = ("tls=%s,%s"):format(tls.cert, tls.key) end
   local command = ("exec python3 spec/support/scylla_face.py %s >%s 2>&1"):format(
     table.concat(words, " "), output)
   local face = setmetatable({ input = assert(io.popen(command, "w")), output = output, seen = 0 },

@@ -1,6 +1,7 @@
 """Gives real Cassandra nodes the face of ScyllaDB, for drivers: scylla_face.py FRONT=NODE...
+With `tls=CERTIFICATE,KEY` among these words it takes TLS, but on the shard-aware port for others.
 
-Each FRONT listens on the plain port and on the shard-aware one, and hands everything on to its NODE
+Each FRONT listens on the plain port and on the shard-aware ones, and hands everything on to its NODE
 (over protocol v3 or v4, uncompressed, as it is here). What it adds is what a driver sees of Scylla:
 shards, the LWT mark, tablets, rate limits, ids of result metadata. [scylladb docs/dev:
 protocol-extensions.md]
@@ -19,11 +20,12 @@ import asyncio
 import hashlib
 import json
 import re
+import ssl
 import struct
 import sys
 import uuid
 
-PORT, SHARD_PORT = 9042, 19042
+PORT, SHARD_PORT, SHARD_PORT_TLS = 9042, 19042, 19142
 ERROR, STARTUP, SUPPORTED, QUERY, RESULT, PREPARE, EXECUTE = 0, 1, 6, 7, 8, 9, 10
 TRACING, PAYLOAD, WARNING = 2, 4, 8  # flags of an envelope
 ROWS, PREPARED = 2, 4
@@ -34,6 +36,10 @@ EXTENSIONS = {
     "TABLETS_ROUTING_V1": "",
     "SCYLLA_USE_METADATA_ID": "",
 }
+
+
+PORTS = {PORT: "plain port", SHARD_PORT: "shard-aware port",
+         SHARD_PORT_TLS: "shard-aware port for TLS"}
 
 
 class Reader:
@@ -161,9 +167,9 @@ class Node:
         held = [sum(c.shard == shard for c in self.connections) for shard in range(shards)]
         return held.index(min(held))
 
-    async def accept(self, reader, writer, aware):
-        shard = self.shard_for(writer.get_extra_info("peername")[1], aware)
-        self.count("shard-aware port" if aware else "plain port")
+    async def accept(self, reader, writer, port):
+        shard = self.shard_for(writer.get_extra_info("peername")[1], port != PORT)
+        self.count(PORTS[port])
         connection = Connection(self, shard, writer, self.face.shards)
         self.connections.add(connection)
         try:
@@ -311,6 +317,7 @@ class Connection:
             "SCYLLA_SHARDING_IGNORE_MSB": ["12"],
             "SCYLLA_PARTITIONER": ["org.apache.cassandra.dht.Murmur3Partitioner"],
             "SCYLLA_SHARD_AWARE_PORT": [str(SHARD_PORT)],
+            "SCYLLA_SHARD_AWARE_PORT_SSL": [str(SHARD_PORT_TLS)],
         })
         options.update((name, [value]) for name, value in EXTENSIONS.items())
         parts = [struct.pack(">H", len(options))]
@@ -383,15 +390,19 @@ async def host_id_of(real):
 
 
 async def main():
-    face = Face()
-    for pair in sys.argv[1:]:
-        front, _, real = pair.partition("=")
+    face, ports = Face(), {PORT: None, SHARD_PORT: None}
+    pairs = dict(word.split("=") for word in sys.argv[1:])
+    if "tls" in pairs:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*pairs.pop("tls").split(","))
+        ports = {PORT: context, SHARD_PORT: None, SHARD_PORT_TLS: context}
+    for front, real in pairs.items():
         node = face.nodes[front] = Node(face, front, real)
         node.host_id = await host_id_of(real)
-        for port in (PORT, SHARD_PORT):
+        for port, context in ports.items():
             await asyncio.start_server(
-                lambda r, w, node=node, aware=port == SHARD_PORT: node.accept(r, w, aware),
-                front, port)
+                lambda r, w, node=node, port=port: node.accept(r, w, port),
+                front, port, ssl=context)
     print("ready", flush=True)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
