@@ -59,6 +59,18 @@ describe("tablets", function()
     end
   end)
 
+  it("have a request that is for one node go to the shard that it has there", function()
+    astray(200)
+    local statement, wrong = assert(session:prepare(INSERT)), world:counters().wrong_shard
+    for id = 1, 200 do
+      for _, place in ipairs(session:plan(statement, { id })) do
+        local rows = assert(session:execute(statement, { id }, { node = place.node }))
+        if place.replica then assert.equal(place.shard, rows.execution.shard) end
+      end
+    end
+    assert.equal(wrong, world:counters().wrong_shard)
+  end)
+
   it("that move are told anew", function()
     astray(200)
     for number = 1, 4 do

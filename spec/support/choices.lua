@@ -32,12 +32,12 @@ local function wait_until(check)
   error "it never came"
 end
 
--- "ADDRESS/SHARD,..." of the replicas of a key, "-" for a shard that isn't told; "": none is known.
+-- "ADDRESS/SHARD,..." of the replicas of a key; nodes of one shard show none. "": none is known.
 local function choice(statement, values)
   local places = {}
   for _, place in ipairs(session:plan(statement, values)) do
     if place.replica then
-      places[#places + 1] = place.node.address:gsub(":%d+$", "") .. "/" .. (place.shard or "-")
+      places[#places + 1] = place.node.address:gsub(":%d+$", "") .. "/" .. (place.shard or 0)
     end
   end
   return table.concat(places, ",")

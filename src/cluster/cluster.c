@@ -158,11 +158,31 @@ static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, u
 
 /* ---- among replicas ---- */
 
-/* -1: any will do. */
-static int32_t shard_of(const cql__cluster *cluster, const cql_node_t *node,
-                        const cql__wish *wish) {
+cql_node_t *cql__cluster_replica(const cql__cluster *cluster, const cql__tablet_replica *replica,
+                                 int distance) {
+  uint16_t number = cql__tablets_node(&cluster->tablets, replica->host);
+  if (number >= cluster->routing.node_count) return NULL;
+  cql_node_t *node = cluster->routing.nodes[number];
+  return !node->undecided && node->distance == distance ? node : NULL;
+}
+
+static int32_t shard_by_tablet(const cql__cluster *cluster, const cql_node_t *node,
+                               const cql__wish *wish) {
+  const cql__tablet_range *range =
+      cql__tablet_table_find(wish->table, cql__token_number(&wish->token));
+  for (uint32_t i = 0; range && i < range->count; i++) {
+    const cql__tablet_replica *replica = cql__tablet_replicas(wish->table, range) + i;
+    if (cql__cluster_replica(cluster, replica, node->distance) == node) return replica->shard;
+  }
+  return -1;
+}
+
+int32_t cql__cluster_shard(const cql__cluster *cluster, const cql_node_t *node,
+                           const cql__wish *wish) {
+  if (node->shard_count < 2) return -1;
   if (wish->shard >= 0) return wish->shard < (int32_t)node->shard_count ? wish->shard : -1;
   if (!wish->keyspace || !cluster->routing.ring) return -1;
+  if (wish->table) return shard_by_tablet(cluster, node, wish);
   cql__partitioner partitioner = cluster->routing.ring->partitioner;
   if (partitioner != CQL__MURMUR3 && partitioner != CQL__CDC) return -1;
   return (int32_t)cql__shard_of(cql__token_number(&wish->token), node->shard_count,
@@ -172,7 +192,7 @@ static int32_t shard_of(const cql__cluster *cluster, const cql_node_t *node,
 /* Another shard of it answers too, if more slowly. */
 static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
                                const cql__wish *wish) {
-  int32_t shard = node->shard_count > 1 ? shard_of(cluster, node, wish) : -1;
+  int32_t shard = cql__cluster_shard(cluster, node, wish);
   if (shard >= 0 && node->channel_count) {
     uint32_t first = cql__pool_first_of(node, (uint32_t)shard);
     uint32_t end = cql__pool_first_of(node, (uint32_t)shard + 1);
@@ -214,15 +234,6 @@ static cql__channel *choose_by_plan(cql__cluster *cluster, const cql__wish *wish
 
 /* ---- among a tablet's replicas ---- */
 
-/* The node of a tablet's replica, if it stands at that distance. */
-static const cql_node_t *replica_at(const cql__cluster *cluster, const cql__tablet_replica *replica,
-                                    int distance) {
-  uint16_t number = cql__tablets_node(&cluster->tablets, replica->host);
-  if (number >= cluster->routing.node_count) return NULL;
-  const cql_node_t *node = cluster->routing.nodes[number];
-  return !node->undecided && node->distance == distance ? node : NULL;
-}
-
 /* As choose_replica(), with the shard that each replica names; in the order of the payload. */
 static cql__channel *choose_by_tablet(cql__cluster *cluster, const cql__wish *wish) {
   enum { LOOKED_AT = 16 };
@@ -234,7 +245,7 @@ static cql__channel *choose_by_tablet(cql__cluster *cluster, const cql__wish *wi
     cql__channel *found[LOOKED_AT];
     uint32_t count = 0;
     for (uint32_t i = 0; i < range->count && count < LOOKED_AT; i++) {
-      const cql_node_t *node = replica_at(cluster, &replicas[i], distance);
+      const cql_node_t *node = cql__cluster_replica(cluster, &replicas[i], distance);
       cql__wish on_shard = *wish;
       on_shard.shard = replicas[i].shard;
       if (!node || !(found[count] = choose_on(cluster, node, &on_shard))) continue;

@@ -95,6 +95,12 @@ int cql__cluster_lower_version(cql__cluster *cluster, int next);
 int cql__cluster_failed(const cql__cluster *cluster, int for_good, const char **why);
 /* The connection for a request; NULL: none accepts now. */
 cql__channel *cql__cluster_choose(cql__cluster *cluster, const cql__wish *wish);
+/* The shard of that node that it is for; -1: any, or nobody knows. */
+int32_t cql__cluster_shard(const cql__cluster *cluster, const cql_node_t *node,
+                           const cql__wish *wish);
+/* The node of a tablet's replica, if it stands at that distance; else NULL. */
+cql_node_t *cql__cluster_replica(const cql__cluster *cluster, const cql__tablet_replica *replica,
+                                 int distance);
 /* Is there a connected node that has not failed it? */
 int cql__cluster_has_another(const cql__cluster *cluster, const cql__wish *wish);
 /* Would cql__cluster_choose() find one? */

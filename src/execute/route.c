@@ -298,11 +298,12 @@ static void add_place(places *found, cql_node_t *node, int32_t shard, int is_rep
   found->count++;
 }
 
-static void add_plan(const cql__cluster *cluster, const cql__plan *plan, uint8_t distance,
-                     places *found) {
+static void add_plan(const cql__cluster *cluster, const cql__wish *wish, const cql__plan *plan,
+                     uint8_t distance, places *found) {
   for (uint32_t i = 0; i < plan->remote_end; i++) {
     cql_node_t *node = cluster->routing.nodes[plan->nodes[i]];
-    if (node->distance == distance) add_place(found, node, -1, 1);
+    if (node->distance == distance)
+      add_place(found, node, cql__cluster_shard(cluster, node, wish), 1);
   }
 }
 
@@ -312,10 +313,8 @@ static void add_tablet(const cql__cluster *cluster, const cql__wish *wish, uint8
       cql__tablet_table_find(wish->table, cql__token_number(&wish->token));
   for (uint32_t i = 0; range && i < range->count; i++) {
     const cql__tablet_replica *replica = cql__tablet_replicas(wish->table, range) + i;
-    uint16_t number = cql__tablets_node(&cluster->tablets, replica->host);
-    if (number >= cluster->routing.node_count) continue;
-    cql_node_t *node = cluster->routing.nodes[number];
-    if (node->distance == distance) add_place(found, node, replica->shard, 1);
+    cql_node_t *node = cql__cluster_replica(cluster, replica, distance);
+    if (node) add_place(found, node, replica->shard, 1);
   }
 }
 
@@ -327,7 +326,7 @@ static void gather(cql_request_t *request, const cql__wish *wish, places *found)
   if (wish->keyspace && !wish->table)
     plan = cql__routing_plan(&cluster->routing, wish->keyspace, &wish->token);
   for (uint8_t distance = 0; distance <= wish->farthest; distance++) {
-    if (plan) add_plan(cluster, plan, distance, found);
+    if (plan) add_plan(cluster, wish, plan, distance, found);
     if (wish->keyspace && wish->table) add_tablet(cluster, wish, distance, found);
   }
   for (uint8_t distance = 0; distance <= wish->farthest; distance++)

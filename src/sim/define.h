@@ -13,7 +13,6 @@ typedef struct cql__sim_definer {
   cql__sim_keyspace *keyspace; /* that of the name, or NULL */
 } cql__sim_definer;
 
-
 /* The schema has changed. */
 void cql__sim_define_changed(cql__sim_definer *d, const char *change, const char *target,
                              cql_slice_t name);

@@ -13,7 +13,6 @@ typedef struct cql__sim_resolver {
   cql_column_t *binds;
 } cql__sim_resolver;
 
-
 /* ---- resolve.c ---- */
 
 /* "in(name)" and such, in the region. */

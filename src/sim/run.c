@@ -5,7 +5,6 @@
 
 enum { COMBINATIONS_MAX = 65536 };
 
-
 /* ---- values ---- */
 
 int cql__sim_evaluate(cql__sim_run *run, const cql_type_t *type, const cql__sim_term *term,

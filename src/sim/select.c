@@ -4,7 +4,6 @@
 #include "cluster/partitioner.h"
 #include "wire/proto.h"
 
-
 enum { STATE_VERSION = 1 };
 
 /* The last row of a page. */

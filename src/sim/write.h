@@ -4,7 +4,6 @@
 
 #include "sim/run.h"
 
-
 /* What of a change is known once its values are. */
 typedef struct cql__sim_target {
   cql__sim_run *run;
