@@ -61,6 +61,9 @@ local function joined(name, list, level)
   return checked_text(name, table.concat(list, ","), level)
 end
 
+-- Options that take an array of texts.
+local LISTS = { contact_points = true, client_routes = true }
+
 local function text_of(name, value, level)
   local kind = type(value)
   if kind == "string" then return checked_text(name, value, level) end
@@ -68,7 +71,7 @@ local function text_of(name, value, level)
   if kind == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
     return ("%d"):format(value)
   end
-  if kind == "table" and name == "contact_points" then return joined(name, value, level) end
+  if kind == "table" and LISTS[name] then return joined(name, value, level) end
   error(("option %s can't be %s"):format(name, kind == "number" and value or "a " .. kind),
     level + 1)
 end

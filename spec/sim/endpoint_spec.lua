@@ -1,6 +1,8 @@
 -- Where nodes are reached: a function of the configuration, asked for each connection anew.
 local sim = require "cql.sim"
 local peer = require "spec.support.peer"
+local server = require "spec.support.server"
+local topology = require "spec.support.topology"
 
 local C = peer.C
 
@@ -297,31 +299,57 @@ end)
 describe("a question about an endpoint", function()
   local p
 
+  -- A session that knows of its one node, which is asked about, unless local_row says otherwise.
+  local function connect(options, local_row)
+    local cluster = topology.new(1)
+    local all = { ask_endpoint = "true" }
+    for name, value in pairs(options or {}) do all[name] = value end
+    cluster.own["local"] = local_row
+    p = cluster:connect(all, 1)
+  end
+
+  local function question()
+    p:collect()
+    for _, event in ipairs(p.events) do
+      if event.kind == C.CQL_QUESTION then return event end
+    end
+  end
+
   after_each(function() p:free() end)
 
   it("that nobody answers in time is told of, and the node's own address it is", function()
-    p = peer.new { ask_endpoint = "true", contact_points = "10.0.0.1", question_timeout_ms = 300 }
-    p:step()
-    assert(p:event(C.CQL_ASK_ENDPOINT))
-    assert.equal(0, p:sockets())
+    connect { question_timeout_ms = 300 }
+    assert.equal(C.CQL_ASK_ENDPOINT, assert(question()).code)
     p:advance(299)
-    assert.equal(0, p:sockets())
+    assert.equal(1, p:sockets())
     p:advance(1)
-    assert.equal("10.0.0.1:9042", p:address(0))
+    assert.equal("10.0.0.1:9042", p:address(1))
     local event = assert(p:event(C.CQL_EVENT_WARNING))
     assert.truthy(event.message:find("nobody told in time", 1, true))
   end)
 
   it("may be answered again after words that can't be understood", function()
-    p = peer.new { ask_endpoint = "true", contact_points = "10.0.0.1" }
-    p:step()
-    local tag = assert(p:event(C.CQL_ASK_ENDPOINT)).tag
+    connect()
+    local tag = assert(question()).tag
     for _, text in ipairs { "10.1.1.1", ":9042", "10.1.1.1:", "10.1.1.1:65536", "10.1.1.1:+1",
       "10.1.1.1:9042/", "10.1.1.1:9042/0", "10.1.1.1/9042", " 10.1.1.1:9042", "a\0b:9042", "",
       ("a"):rep(252) .. ":9042" } do
       assert.equal(C.CQL_EINVAL, C.cql__session_answer(p.session, tag, text, #text))
     end
     assert.equal(0, C.cql__session_answer(p.session, tag, "10.1.1.1:9043/19042 db.example", 30))
-    assert.equal("10.1.1.1:9043", p:address(0))
+    assert.equal("10.1.1.1:9043", p:address(1))
+  end)
+
+  it("isn't asked of a contact point, nor where these are all the nodes", function()
+    connect(nil, function(self, request, socket)
+      self:answer(request.stream, "ERROR", server.error(0x2200, "no"), nil, socket)
+    end)
+    assert.is_nil(question())
+    assert.is_true(p:sockets() > 1)
+    p:free()
+    p = peer.new { ask_endpoint = "true", contact_points = "10.0.0.1" } -- it discovers nobody
+    p:step()
+    assert.is_nil(question())
+    assert.equal("10.0.0.1:9042", p:address(0))
   end)
 end)

@@ -39,3 +39,9 @@ uint16_t cql__spec_tablets_resolve(void *user, const uint8_t id[16]) {
 uint16_t cql__spec_tablets_node(const cql__tablets *tablets, uint16_t host) {
   return cql__tablets_node(tablets, host);
 }
+
+/* `user`: how many calls there were, then the last byte of each host id. */
+void cql__spec_route_changed(void *user, const uint8_t host_id[16]) {
+  uint8_t *list = user;
+  list[++list[0]] = host_id[15];
+}

@@ -4,6 +4,7 @@
 
 #include "base/block.h"
 #include "base/wheel.h"
+#include "cluster/client_routes.h"
 #include "cluster/shard.h"
 #include "cluster/tablets.h"
 #include "connection/streams.h"
@@ -23,5 +24,6 @@ cql__link *cql__spec_session_link(const cql_session_t *session);
 uint32_t cql__spec_shard_of(int64_t token, uint32_t count, unsigned ignore_msb);
 uint16_t cql__spec_tablets_resolve(void *user, const uint8_t id[16]);
 uint16_t cql__spec_tablets_node(const cql__tablets *tablets, uint16_t host);
+void cql__spec_route_changed(void *user, const uint8_t host_id[16]);
 
 #endif

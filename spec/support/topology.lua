@@ -25,7 +25,8 @@ function topology.texts(list)
   return table.concat(out)
 end
 
--- Node n: at 10.0.0.n, with one token. `fields` replace its own; false: null.
+-- Node n: at 10.0.0.n, with one token. `fields` replace its own; false: null. It may have a route:
+-- the address, and what is told of it, which may be a name.
 function topology.node(n, fields)
   local node = { n = n, host_id = topology.id(n), address = "10.0.0." .. n, port = 9042, dc = "dc1",
     rack = "r1", version = "5.0.9", tokens = topology.set { tostring(n * 1000) } }
@@ -58,7 +59,7 @@ end
 
 function Cluster:node_at(address)
   for _, node in ipairs(self.nodes) do
-    if node.address .. ":" .. node.port == address then return node end
+    if node.address .. ":" .. node.port == address or node.route == address then return node end
   end
 end
 
@@ -71,7 +72,16 @@ local ANSWERS = {}
 ANSWERS["local"] = function(self, node)
   local row = head(node)
   row[6] = self.partitioner
-  return topology.rows(6, { row })
+  row[7], row[8] = native(node), topology.inet(node.address)
+  return topology.rows(self.request.body:find "rpc_address" and 8 or 6, { row })
+end
+function ANSWERS.routes(self)
+  local rows = {}
+  for _, node in ipairs(self.nodes) do
+    local host, port = (node.told_route or ""):match "^(.*):(%d+)$"
+    if host then rows[#rows + 1] = { "one", node.host_id, host, unit.u32(tonumber(port)) } end
+  end
+  return topology.rows(4, rows)
 end
 function ANSWERS.peers_v2(self, own)
   local rows = {}
@@ -99,7 +109,8 @@ function ANSWERS.keyspaces(self)
   return topology.rows(2, rows)
 end
 
-local STEPS = { { "local", "FROM system.local" }, { "peers_v2", "FROM system.peers_v2" },
+local STEPS = { { "routes", "FROM system.client_routes" },
+  { "local", "FROM system.local" }, { "peers_v2", "FROM system.peers_v2" },
   { "peers", "FROM system.peers" }, { "keyspaces", "FROM system_schema.keyspaces" } }
 topology.STEPS = { "register", "local", "peers_v2", "keyspaces" }
 
@@ -114,6 +125,7 @@ end
 -- self.own[step](p, request, socket, answer) says what becomes of a question; true: the usual.
 function Cluster:answer(p, request, socket)
   local step, address = step_of(request), p:address(socket)
+  self.request = request
   self.asked[#self.asked + 1] = { step = step, address = address, socket = socket }
   if step == "register" then self.registered[socket] = true end
   local function usual()

@@ -79,6 +79,14 @@
 /* What changes the cluster comes as several events: the topology is read once for them. */
 #define CQL__DEBOUNCE_MS 1000
 
+/* What changes client routes comes as several events, and is wanted soon: who has moved can't be
+ * reached until then. */
+#define CQL__ROUTES_DEBOUNCE_MS 100
+/* Routes of so many nodes are believed: more than clusters have. */
+#define CQL__CLIENT_ROUTES_MAX 16384
+/* Connection ids: ScyllaDB allows no more keys in a question. */
+#define CQL__CLIENT_ROUTE_IDS_MAX 100
+
 /* Replicas of one tablet that are believed. */
 #define CQL__TABLET_REPLICAS_MAX 1000
 /* Nodes that tablets may live on; more than clusters have, few enough to be looked through. */

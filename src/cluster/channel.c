@@ -162,6 +162,20 @@ void cql__channel_hurry(cql__channel *channel) {
   if (cql__timer_is_set(&channel->retry)) retry_after(channel, 0);
 }
 
+void cql__channel_reopen(cql__channel *channel, const char *why) {
+  cql__connection *connection = &channel->connection;
+  if (cql__channel_serves(channel)) {
+    cql__connection_retire(connection, why);
+    if (cql__streams_live(&connection->streams) == 0)
+      cql__connection_close(connection, CQL_ECONNECTION, connection->retiring);
+    return;
+  }
+  if (channel->asking) retry_after(channel, 0);
+  stop_asking(channel);
+  cql__connection_close(connection, CQL_ECONNECTION, why);
+  cql__channel_hurry(channel);
+}
+
 /* ---- serving ---- */
 
 static void enter_group(cql__channel *channel) {

@@ -36,6 +36,9 @@ void cql__channel_free(cql__channel *channel);
 void cql__channel_open(cql__channel *channel);
 /* Its node is said to be up: the next try is at once. */
 void cql__channel_hurry(cql__channel *channel);
+/* Its node is reached elsewhere: it is opened there, at once, and ends here with its last answer.
+ * `why`: static. */
+void cql__channel_reopen(cql__channel *channel, const char *why);
 /* It is wanted no more: takes nothing new and ends with its last answer. `why`: static. */
 void cql__channel_retire(cql__channel *channel, const char *why);
 /* Ends it at once and opens it no more. */

@@ -32,6 +32,7 @@ void cql__cluster_deinit(cql__cluster *cluster) {
   cluster->node_count = cluster->gone_count = cluster->serving_count = 0;
   cql__tablets_deinit(&cluster->tablets);
   cql__routing_deinit(&cluster->routing);
+  cql__client_routes_deinit(&cluster->client_routes);
   cql__names_deinit(&cluster->names);
 }
 

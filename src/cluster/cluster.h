@@ -2,6 +2,7 @@
 #ifndef CQL_CLUSTER_CLUSTER_H
 #define CQL_CLUSTER_CLUSTER_H
 
+#include "cluster/client_routes.h"
 #include "cluster/node.h"
 #include "cluster/routing.h"
 #include "cluster/tablets.h"
@@ -37,6 +38,7 @@ struct cql__cluster {
   uint32_t resolve_timeout_ms;
   uint16_t port;      /* of nodes whose own one nobody tells, if `elsewhere` */
   uint8_t elsewhere;  /* nodes may be reached at other addresses than their own: see endpoint.h */
+  uint8_t asks;       /* the host, where that is */
   uint8_t names_told; /* for TLS, by the configuration */
   int version_pinned;
   int version_min;
@@ -48,6 +50,7 @@ struct cql__cluster {
   cql_node_t **gone; /* no longer of the cluster; connected, or held by somebody */
   uint32_t gone_count;
   cql__routing routing;
+  cql__client_routes client_routes;
   cql__tablets tablets; /* their nodes are numbered as those of the routing */
   cql__group groups[CQL__DISTANCES];
   uint32_t serving_count; /* in all of them */

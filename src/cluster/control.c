@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/error.h"
+#include "base/limits.h"
+#include "base/mem.h"
 #include "message/metadata.h"
 #include "message/request.h"
 #include "wire/proto.h"
@@ -17,6 +18,8 @@ enum { PAGES_MAX = 1024 };
 enum {
   OPENING,
   REGISTER,
+  ROUTES,
+  AFTER_ROUTES,
   LOCAL,
   LOCAL_ADDRESS,
   PEERS_V2,
@@ -71,10 +74,20 @@ static int send_message(cql__control *control, uint8_t opcode, const uint8_t *bo
   return 0;
 }
 
+/* Client routes are asked for, of a ScyllaDB. */
+static int has_routes(const cql__control *control) {
+  return control->cluster->client_routes.query && control->connection.features.is_scylla;
+}
+
+static int hears_of_routes(const cql__control *control) {
+  return has_routes(control) && !control->no_route_events;
+}
+
 static int send_register(cql__control *control) {
-  static const char *const types[] = {"TOPOLOGY_CHANGE", "STATUS_CHANGE", "SCHEMA_CHANGE"};
+  static const char *const types[] = {"TOPOLOGY_CHANGE", "STATUS_CHANGE", "SCHEMA_CHANGE",
+                                      "CLIENT_ROUTES_CHANGE"};
   uint8_t body[128];
-  size_t size = cql__register_encode(types, 3, body, sizeof body);
+  size_t size = cql__register_encode(types, hears_of_routes(control) ? 4 : 3, body, sizeof body);
   return send_message(control, CQL__REGISTER, body, size);
 }
 
@@ -127,6 +140,10 @@ static int take_peers(cql__control *control, cql__cursor *rows) {
   return cql__draft_peers(&control->draft, rows, &at, 7);
 }
 
+static int take_routes(cql__control *control, cql__cursor *rows) {
+  return cql__client_routes_take(&control->cluster->client_routes, rows);
+}
+
 static int take_keyspaces(cql__control *control, cql__cursor *rows) {
   cql__routing *routing = &control->cluster->routing;
   for (int32_t count = cql__read_i32(rows); count > 0; count--) {
@@ -175,7 +192,8 @@ typedef struct step {
 } step;
 
 static const step steps[] = {
-    [REGISTER] = {NULL, 0, NULL, LOCAL, LOCAL, 1},
+    [REGISTER] = {NULL, 0, NULL, ROUTES, ROUTES, 1},
+    [ROUTES] = {NULL, CQL__CLIENT_ROUTE_COLUMNS, take_routes, AFTER_ROUTES, AFTER_ROUTES, 0},
     [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
                PEERS_V2, OPENING, 1},
     [LOCAL_ADDRESS] = {"SELECT " CQL__LOCAL_COLUMNS CQL__LOCAL_ADDRESS_COLUMNS
@@ -201,6 +219,7 @@ static void forget_reading(cql__control *control) {
   cql__timer_cancel(&control->slice);
   forget_paging(control);
   cql__draft_deinit(&control->draft);
+  cql__client_routes_forget(&control->cluster->client_routes);
 }
 
 /* It goes on with another node, in a moment: this may be inside an event of the connection. */
@@ -310,11 +329,57 @@ static void finish_reading(cql__control *control) {
   if (was_topology) tell(control, CQL_EVENT_TOPOLOGY, 0, "");
   cql__control_reconsider(control);
   if (cql__timer_is_set(&control->debounce)) return; /* then it will be seen to */
-  if (control->wants_topology || control->wants_keyspaces) refresh_after(control, 0);
+  if (control->wants_topology || control->wants_keyspaces || control->wants_routes)
+    refresh_after(control, 0);
+}
+
+/* ---- client routes ---- */
+
+/* Told of once: a server that is none may be meant for tests. */
+static void tell_no_routes(cql__control *control) {
+  const cql__client_routes *routes = &control->cluster->client_routes;
+  if (control->no_routes_told) return;
+  control->no_routes_told = 1;
+  tell(control, CQL_EVENT_WARNING, 0,
+       routes->is_known ? "the node has no table of client routes: they stay as they were"
+                        : "the node has no table of client routes: nodes are sought at their own "
+                          "addresses");
+}
+
+static void on_route(void *user, const uint8_t host_id[16]) {
+  cql_node_t *node = cql__cluster_find(user, host_id);
+  if (node) cql__node_reopen(node, "replaced: the node's client route has changed");
+}
+
+/* They have been read, unless the node refused or wasn't asked. */
+static void finish_routes(cql__control *control) {
+  cql__client_routes *routes = &control->cluster->client_routes;
+  if (!routes->query) return;
+  if (!routes->reading) {
+    tell_no_routes(control);
+    return;
+  }
+  cql__client_routes_end(routes, on_route, control->cluster);
+  if (routes->bad_rows && routes->bad_rows != control->bad_routes) {
+    char text[96];
+    snprintf(text, sizeof text, "%u rows of its client routes are of no use", routes->bad_rows);
+    tell(control, CQL_EVENT_WARNING, 0, text);
+  }
+  control->bad_routes = routes->bad_rows;
+}
+
+/* What else is wanted. */
+static uint8_t after_routes(const cql__control *control) {
+  if (!control->has_read || control->wants_topology) return LOCAL;
+  return control->wants_keyspaces ? KEYSPACES : QUIET;
 }
 
 static void begin(cql__control *control, uint8_t to) {
   control->pages = 0;
+  if (to == ROUTES) {
+    control->wants_routes = 0;
+    cql__client_routes_begin(&control->cluster->client_routes);
+  }
   if (to == KEYSPACES) {
     control->wants_keyspaces = 0;
     cql__routing_begin(&control->cluster->routing);
@@ -326,8 +391,19 @@ static void begin(cql__control *control, uint8_t to) {
   cql__draft_init(&control->draft, control->cluster);
 }
 
+static int ask(cql__control *control) {
+  if (control->step == REGISTER) return send_register(control);
+  if (control->step == ROUTES) return send_query(control, control->cluster->client_routes.query);
+  return send_query(control, steps[control->step].query);
+}
+
 static void enter(cql__control *control, uint8_t to) {
   int error = 0;
+  if (to == ROUTES && !has_routes(control)) to = AFTER_ROUTES;
+  if (to == AFTER_ROUTES) {
+    finish_routes(control);
+    to = after_routes(control);
+  }
   if (to == LOCAL && control->cluster->elsewhere) to = LOCAL_ADDRESS;
   if (to == TABLETS && !control->connection.features.tablets) to = QUIET;
   if (to != control->step) begin(control, to);
@@ -337,7 +413,7 @@ static void enter(cql__control *control, uint8_t to) {
   else if (to == SORTING)
     set_timer(control, &control->slice, 0);
   else
-    error = to == REGISTER ? send_register(control) : send_query(control, steps[to].query);
+    error = ask(control);
   if (error) leave(control, "no memory for a question of the control connection");
 }
 
@@ -376,6 +452,13 @@ static void on_error(cql__control *control, const step *s, const cql__response *
     go_blind(control, "the node refuses to tell who is in the cluster");
     return;
   }
+  if (control->step == ROUTES) cql__client_routes_forget(&control->cluster->client_routes);
+  if (control->step == REGISTER && hears_of_routes(control)) {
+    control->no_route_events = 1;
+    tell(control, CQL_EVENT_WARNING, 0, "the node refuses to tell of changed client routes");
+    enter(control, REGISTER);
+    return;
+  }
   if (control->step == REGISTER)
     tell(control, CQL_EVENT_WARNING, 0, "the node refuses to tell of events");
   enter(control, s->otherwise);
@@ -411,8 +494,10 @@ static void on_deadline(cql__timer *timer) {
 static void on_debounce(cql__timer *timer) {
   cql__control *control = cql__container(timer, cql__control, debounce);
   if (control->step != QUIET) return; /* when that is done; opening reads everything */
-  if (!control->wants_topology && !control->wants_keyspaces) return; /* it has been read since */
-  enter(control, control->wants_topology ? LOCAL : KEYSPACES);
+  if (control->wants_topology || control->wants_routes)
+    enter(control, ROUTES);
+  else if (control->wants_keyspaces) /* or it has been read since */
+    enter(control, KEYSPACES);
 }
 
 void cql__control_refresh(cql__control *control) {
@@ -467,6 +552,14 @@ static void on_schema(cql__control *control, const cql__event *event) {
   if (is_what(event, "TABLE")) cql__tablets_forget(tablets, schema->keyspace, schema->name);
 }
 
+/* What exactly has changed isn't asked: a route may give way to one that no event names. */
+static void on_routes(cql__control *control, const cql__event *event) {
+  const cql__client_routes *routes = &control->cluster->client_routes;
+  if (!has_routes(control) || !cql__client_routes_concern(routes, event->connection_ids)) return;
+  control->wants_routes = 1;
+  refresh_after(control, CQL__ROUTES_DEBOUNCE_MS);
+}
+
 static void on_event(void *owner, cql__connection *connection, const cql__response *response) {
   cql__control *control = owner;
   cql__cursor body = response->body;
@@ -480,6 +573,7 @@ static void on_event(void *owner, cql__connection *connection, const cql__respon
   if (cql__slice_is(event.type, "STATUS_CHANGE")) on_status(control, &event);
   if (cql__slice_is(event.type, "TOPOLOGY_CHANGE")) refresh_soon(control, &control->wants_topology);
   if (cql__slice_is(event.type, "SCHEMA_CHANGE")) on_schema(control, &event);
+  if (cql__slice_is(event.type, "CLIENT_ROUTES_CHANGE")) on_routes(control, &event);
 }
 
 /* ---- its connection ---- */
@@ -538,7 +632,7 @@ static void on_closed(void *owner, cql__connection *connection, int error, const
   cql__timer_cancel(&control->deadline);
   forget_reading(control);
   control->step = OPENING;
-  control->same = control->is_told = 0;
+  control->same = control->is_told = control->no_route_events = 0;
   control->events->closed(control->cluster->user, connection);
   if (control->closing) return;
   if (!was_told && error == CQL_EVERSION &&

@@ -2,10 +2,11 @@
  * happens there. It is never given up: when it ends, the other nodes are tried, then the contact
  * points, round after round.
  *
- *   opening -> REGISTER -> local -> peers_v2 (else peers) -> sorting -> [in force] -> keyspaces
- *           -> quiet
+ *   opening -> REGISTER -> [routes] -> local -> peers_v2 (else peers) -> sorting -> [in force]
+ *           -> keyspaces -> quiet
  *
- * A refresh goes from `quiet` to `local` again. From anywhere it may leave for another node. */
+ * A refresh goes from `quiet` to `routes` again, or to what else is wanted. From anywhere it may
+ * leave for another node. */
 #ifndef CQL_CLUSTER_CONTROL_H
 #define CQL_CLUSTER_CONTROL_H
 
@@ -51,6 +52,7 @@ struct cql__control {
   uint32_t rounds;               /* in a row that found none */
   uint32_t pages;                /* of this step so far */
   uint32_t bad_rows, bad_tokens; /* as they were told of last */
+  uint32_t bad_routes;           /* likewise */
   cql__draft draft;
   cql__block *paging; /* of the query under way; NULL: its first page */
   size_t paging_size;
@@ -60,8 +62,11 @@ struct cql__control {
   uint8_t asked, anyone;                   /* somebody in this round; also those who are ignored */
   uint8_t same;                            /* the same candidate once more, with an older version */
   uint8_t wants_topology, wants_keyspaces; /* to be read again */
-  uint8_t reads_topology;                  /* now */
-  uint8_t is_told;                         /* CONTROL_OPENED has been */
+  uint8_t wants_routes;                    /* likewise */
+  uint8_t no_route_events;                 /* its node refuses to tell of them */
+  uint8_t no_routes_told;
+  uint8_t reads_topology; /* now */
+  uint8_t is_told;        /* CONTROL_OPENED has been */
   uint8_t has_topology;
   uint8_t has_read; /* everything, since it was opened */
   uint8_t unknown_partitioner;

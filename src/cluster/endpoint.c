@@ -151,36 +151,67 @@ void cql__endpoint_resolved(cql__cluster *cluster, uint32_t ticket, int error,
 
 /* ---- asking ---- */
 
-void cql__endpoint_answered(void *question, cql_slice_t answer) {
-  search *s = question;
+/* To where `destination` says, which may take a look-up. */
+static void go(search *s) {
   cql__address address;
-  if (!cql__endpoint_read(answer, &s->place)) {
-    stop(s);
-    give_own(s->node, s->owner, s->found);
-  } else if (cql__address_from_text(s->place.host, strlen(s->place.host), s->place.port,
-                                    &address)) {
+  const cql__destination *to = &s->place;
+  if (cql__address_from_text(to->host, strlen(to->host), to->port, &address)) {
     look_up(s);
     return;
-  } else {
-    stop(s);
-    give(s->cluster, &s->place, &address, 0, s->owner, s->found);
   }
+  stop(s);
+  give(s->cluster, to, &address, 0, s->owner, s->found);
   release(s);
+}
+
+void cql__endpoint_answered(void *question, cql_slice_t answer) {
+  search *s = question;
+  if (cql__endpoint_read(answer, &s->place)) {
+    go(s);
+    return;
+  }
+  stop(s);
+  give_own(s->node, s->owner, s->found);
+  release(s);
+}
+
+/* Once routes are known each node needs one: its own address is of a network that isn't ours. */
+static void follow_route(search *s) {
+  const cql__client_route *route =
+      cql__client_routes_find(&s->cluster->client_routes, s->node->data.host_id);
+  if (!route) {
+    end_failed(s, CQL_ECONNECT, "no client route leads to it");
+    return;
+  }
+  snprintf(s->place.host, sizeof s->place.host, "%s", route->address);
+  s->place.port = route->port;
+  go(s);
+}
+
+/* A contact point that nobody has told of is where it is. */
+static int is_found_elsewhere(const cql_node_t *node) {
+  static const uint8_t unknown[16];
+  const cql__cluster *cluster = node->cluster;
+  if (!memcmp(node->data.host_id, unknown, 16)) return 0;
+  return cluster->asks || cluster->client_routes.is_known;
 }
 
 void cql__endpoint_find(cql_node_t *node, uint32_t attempt, void *owner,
                         cql__endpoint_found found) {
   cql__cluster *cluster = node->cluster;
-  if (!cluster->elsewhere) {
+  if (!is_found_elsewhere(node)) {
     give_own(node, owner, found);
     return;
   }
   search *s = begin(node, attempt, owner, found);
-  if (!s || cluster->events->endpoint(cluster->user, node, s) <= 0) {
-    if (s) stop(s);
-    fail(owner, found, CQL_ENOMEM, "no memory to ask where the node is reached");
-    if (s) release(s);
+  if (!s) {
+    fail(owner, found, CQL_ENOMEM, "no memory to find where the node is reached");
+    return;
   }
+  if (!cluster->asks)
+    follow_route(s);
+  else if (cluster->events->endpoint(cluster->user, node, s) <= 0)
+    end_failed(s, CQL_ENOMEM, "no memory to ask where the node is reached");
 }
 
 void cql__endpoint_forget(cql__cluster *cluster, const void *owner) {

@@ -1,5 +1,6 @@
-/* Endpoint: where a node is reached from here: where the host says, else at its own address. Found
- * for each connection anew, and never kept: what lies before nodes changes behind our back. */
+/* Endpoint: where a node is reached from here: where the host says, or where its client route
+ * leads, else at its own address. Found for each connection anew, and never kept: what lies before
+ * nodes changes behind our back. */
 #ifndef CQL_CLUSTER_ENDPOINT_H
 #define CQL_CLUSTER_ENDPOINT_H
 

@@ -83,28 +83,21 @@ int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
   return 0;
 }
 
+void cql__node_reopen(cql_node_t *node, const char *why) {
+  uint32_t count = node->channel_count;
+  node->shard_port_from = 0;
+  cql__pool_drop_surplus(node);
+  for (uint32_t i = 0; i < count; i++) cql__channel_reopen(node->channels[i], why);
+}
+
 int cql__node_move(cql_node_t *node, const cql__address *address) {
   char text[CQL__ADDRESS_TEXT];
-  uint32_t count = node->channel_count;
   cql__address_to_text(address, text);
   const cql__name *name = cql__names_keep(&node->cluster->names, text, strlen(text));
   if (!name) return CQL_ENOMEM;
   node->data.address = *address;
   node->text = name->text;
-  node->shard_port_from = 0;
-  cql__pool_drop_surplus(node);
-  for (uint32_t i = 0; i < count; i++) {
-    cql__channel *channel = node->channels[i];
-    cql__connection *connection = &channel->connection;
-    if (cql__channel_serves(channel)) {
-      cql__connection_retire(connection, "replaced: the node has another address");
-      if (cql__streams_live(&connection->streams) == 0)
-        cql__connection_close(connection, CQL_ECONNECTION, connection->retiring);
-    } else {
-      cql__connection_close(connection, CQL_ECONNECTION, "the node has another address");
-      cql__channel_hurry(channel);
-    }
-  }
+  cql__node_reopen(node, "replaced: the node has another address");
   return 0;
 }
 

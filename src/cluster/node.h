@@ -57,6 +57,9 @@ void cql__node_open(cql_node_t *node);
 /* Its place has changed: those that are connected are regrouped, and it is resized. CQL_ENOMEM: as
  * before. */
 int cql__node_set_distance(cql_node_t *node, uint8_t distance);
+/* It is reached elsewhere: new connections are opened at once, those that serve end with their last
+ * answers. `why`: static. */
+void cql__node_reopen(cql_node_t *node, const char *why);
 /* All its connections move to its address. CQL_ENOMEM: it stays where it was. */
 int cql__node_move(cql_node_t *node, const cql__address *address);
 /* Frees what has retired and closed. 1: nothing is left of it. */

@@ -175,6 +175,8 @@ int cql__features_read(cql__features *f, int version, uint32_t wanted, cql__curs
   offer offers[KEY_COUNT];
   cql__features_init(f, version);
   if (find_offers(body, offers)) return CQL_EMALFORMED;
+  for (int i = 0; i < KEY_COUNT; i++)
+    if (is_there(&offers[i])) f->is_scylla = 1;
   if (is_there(&offers[HOST_ID])) f->refused += (uint32_t)!read_host_id(f, &offers[HOST_ID]);
   read_sharding(f, wanted, offers);
   if (is_there(&offers[LWT_MARK]) && wanted & CQL__FEATURE_LWT_MARK)

@@ -35,6 +35,7 @@ typedef struct cql__features {
   uint8_t tablets;           /* payloads with tablets come */
   uint8_t offers_tablets_v2; /* which is never asked for */
   uint8_t metadata_id;       /* PREPARED and EXECUTE carry that of the columns; v5 always does */
+  uint8_t is_scylla;         /* it offers anything of this */
   uint32_t refused;          /* how many offers weren't understood */
 } cql__features;
 

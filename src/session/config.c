@@ -107,6 +107,7 @@ static const option options[] = {
     SWITCH_OPTION(lwt_mark, 1),
     SWITCH_OPTION(metadata_id, 1),
     SWITCH_OPTION(rate_limit_error, 1),
+    TEXT_OPTION(client_routes),
     SWITCH_OPTION(ask_authenticate, 0),
     SWITCH_OPTION(ask_distance, 0),
     SWITCH_OPTION(ask_endpoint, 0),

@@ -37,6 +37,7 @@ struct cql_config_s {
   int64_t prepare_on_all;
   int64_t schema_agreement_ms, schema_agreement_interval_ms;
   int64_t shard_aware, shard_aware_port, tablets, lwt_mark, metadata_id, rate_limit_error;
+  char *client_routes;
   int64_t source_port_min, source_port_max;
   int64_t ask_authenticate, ask_distance, ask_endpoint;
   char *application_name, *application_version, *client_id;

@@ -419,7 +419,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;
   cluster->resolve_timeout_ms = (uint32_t)config->resolve_timeout_ms;
   cluster->port = (uint16_t)config->port;
-  cluster->elsewhere = (uint8_t)config->ask_endpoint;
+  cluster->elsewhere = cluster->asks = (uint8_t)config->ask_endpoint;
   cluster->names_told = config->tls_name || config->tls_sni;
   cluster->version_pinned = config->protocol_version != 0;
   cluster->version_min = (int)config->protocol_version_min;
@@ -434,8 +434,28 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   return 0;
 }
 
+static int bad_routes(cql_session_t *session, const char *why) {
+  snprintf(session->config->error, sizeof session->config->error, "client_routes %s", why);
+  return CQL_EOPTION;
+}
+
+static int read_routes(cql_session_t *session) {
+  const cql_config_t *config = session->config;
+  cql__cluster *cluster = &session->engine.cluster;
+  if (!config->client_routes || !*config->client_routes) return 0;
+  if (config->ask_endpoint)
+    return bad_routes(session, "and endpoint exclude each other: both say where nodes are reached");
+  if (!config->discover)
+    return bad_routes(session, "need to know the nodes: discover can't be false");
+  cluster->elsewhere = 1;
+  int error = cql__client_routes_init(&cluster->client_routes, config->client_routes, cluster->tls);
+  if (error != CQL_EVALUE) return error;
+  return bad_routes(session, "takes at most 100 connection ids of 1 to 255 bytes");
+}
+
 int cql__session_start(cql_session_t *session) {
-  int error = cql__contacts_add(session, 0);
+  int error = read_routes(session);
+  if (!error) error = cql__contacts_add(session, 0);
   if (error) return error;
   if (session->engine.cluster.node_count + session->control.contact_count + session->names_pending +
           session->names_failed ==

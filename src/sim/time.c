@@ -242,7 +242,11 @@ int cql_sim_session_new(cql_sim_t *sim, const cql_config_t *config, cql_session_
   host->sockets.wall_clock = CQL__SIM_EPOCH;
   cql__list_append(&sim->hosts, &host->link);
   int error = cql__session_new(config, &host->sockets.link, &host_ops, &host->session);
-  if (!error && (error = cql__session_start(host->session))) cql__session_free(host->session);
+  if (!error && (error = cql__session_start(host->session))) {
+    char *why = ((cql_config_t *)(uintptr_t)config)->error; /* the reason is told there */
+    memcpy(why, host->session->config->error, sizeof config->error);
+    cql__session_free(host->session);
+  }
   if (error) {
     sim_free(&host->sockets.link, 0);
     return cql__sim_mistake(sim, error, "the session could not be made");
