@@ -341,20 +341,25 @@ static int retired(cql__connection *c) {
   return cql__connection_fail(c, CQL_ECONNECTION, "%s", c->retiring);
 }
 
+/* The answer to a request; `envelope` is NULL if it is too big. */
+static int answer(cql__connection *c, const uint8_t *header, const cql__envelope *envelope) {
+  int stream = cql__get_u16(header + 2);
+  void *waiter;
+  int found = cql__streams_answer(&c->streams, stream, &waiter);
+  if (found == CQL__STREAM_UNKNOWN) return unknown_stream(c);
+  if (found == CQL__STREAM_LIVE && envelope)
+    c->events->answered(c->owner, c, waiter, stream, envelope);
+  else if (found == CQL__STREAM_LIVE)
+    c->events->oversized(c->owner, c, waiter);
+  return retired(c);
+}
+
 static int on_envelope(void *user, const cql__envelope *envelope) {
   cql__connection *c = user;
   const uint8_t *header = envelope->header;
   int error = check_opcode(c, header[4]);
   if (error) return error;
-  if (!is_answer(c, header)) return on_own(c, envelope);
-  int stream = cql__get_u16(header + 2);
-  void *waiter;
-  switch (cql__streams_answer(&c->streams, stream, &waiter)) {
-    case CQL__STREAM_LIVE: c->events->answered(c->owner, c, waiter, stream, envelope); break;
-    case CQL__STREAM_ORPHAN: break;
-    default: return unknown_stream(c);
-  }
-  return retired(c);
+  return is_answer(c, header) ? answer(c, header, envelope) : on_own(c, envelope);
 }
 
 static int on_too_big(void *user, const uint8_t *header) {
@@ -368,13 +373,7 @@ static int on_too_big(void *user, const uint8_t *header) {
     cql__envelope empty = {header, header + CQL__HEADER_SIZE, 0, NULL};
     return on_own(c, &empty); /* it is dropped, with a body or without */
   }
-  void *waiter;
-  switch (cql__streams_answer(&c->streams, cql__get_u16(header + 2), &waiter)) {
-    case CQL__STREAM_LIVE: c->events->oversized(c->owner, c, waiter); break;
-    case CQL__STREAM_ORPHAN: break;
-    default: return unknown_stream(c);
-  }
-  return retired(c);
+  return answer(c, header, NULL);
 }
 
 /* ---- time ---- */

@@ -26,8 +26,7 @@ void cql__streams_deinit(cql__streams *streams) {
   cql__streams_init(streams, streams->maximum);
 }
 
-/* Kept out of the way of cql__streams_take(), which is inlined where requests are sent. */
-__attribute__((noinline, cold)) static int add_chunk(cql__streams *streams) {
+static int add_chunk(cql__streams *streams) {
   uint32_t count = streams->chunk_count;
   if (count == CHUNKS_MAX) return -1;
   if ((count & (count - 1)) == 0) { /* the array doubles at 0, 1, 2, 4 .. */
@@ -44,13 +43,24 @@ __attribute__((noinline, cold)) static int add_chunk(cql__streams *streams) {
   return 0;
 }
 
-int cql__streams_take(cql__streams *streams, void *waiter) {
-  assert(waiter && ((uintptr_t)waiter & 1) == 0);
-  if (streams->used >= streams->maximum) return -1;
+/* Moves `first_open` on to a chunk that has a free id. Kept out of the way of cql__streams_take(),
+ * which is inlined where requests are sent. */
+__attribute__((noinline)) static int find_open(cql__streams *streams) {
   uint32_t i = streams->first_open;
   while (i < streams->chunk_count && !streams->chunks[i]->open) i++;
   if (i == streams->chunk_count && add_chunk(streams)) return -1;
   streams->first_open = i;
+  return 0;
+}
+
+int cql__streams_take(cql__streams *streams, void *waiter) {
+  assert(waiter && ((uintptr_t)waiter & 1) == 0);
+  if (streams->used >= streams->maximum) return -1;
+  if ((streams->first_open == streams->chunk_count ||
+       !streams->chunks[streams->first_open]->open) &&
+      find_open(streams))
+    return -1;
+  uint32_t i = streams->first_open;
   struct cql__streams_chunk *chunk = streams->chunks[i];
   int bit = __builtin_ctzll(chunk->open);
   assert(!chunk->slot[bit]);

@@ -106,39 +106,41 @@ static int fits_whole(const cql__writer *writer, size_t total) {
 }
 
 /* Large, or to be compressed: the head apart, the body where it lies. */
-static int append_parcel(cql_request_t *request, cql__connection *connection, uint16_t stream,
-                         size_t head, size_t suffix) {
-  cql__block *block = cql__block_take(request->engine->pool, head);
-  if (!block) return CQL_ENOMEM;
-  put_head(request, connection, stream, head + suffix - CQL__HEADER_SIZE, block->data);
-  cql__parcel parcel = {.head = block->data, .head_size = head};
+static int append_parcel(cql_request_t *request, cql__connection *connection, cql__block *head,
+                         size_t head_size, size_t suffix) {
+  cql__parcel parcel = {.head = head->data, .head_size = head_size};
   if (suffix) {
     parcel.owner = request->body;
     parcel.body = request->body->data + request->prefix_size;
     parcel.body_size = suffix;
   }
-  int error = cql__writer_append(&connection->writer, &parcel);
-  cql__block_unref(block);
-  return error;
+  return cql__writer_append(&connection->writer, &parcel);
 }
 
 static int encode(cql_request_t *request, cql__connection *connection, uint16_t stream) {
   size_t head = head_size(request, connection);
   size_t suffix = request->body_size - request->prefix_size;
   size_t total = head + suffix;
+  int error = 0;
   if (total - CQL__HEADER_SIZE > CQL__BODY_MAX) return CQL_ETOOBIG;
+  cql__block *apart = NULL;
+  uint8_t *p;
   if (fits_whole(&connection->writer, total)) {
-    uint8_t *p = cql__writer_reserve(&connection->writer, total);
-    if (!p) return CQL_ENOMEM;
-    uint8_t *end = put_head(request, connection, stream, total - CQL__HEADER_SIZE, p);
-    assert(end == p + head); /* the size pass and the write pass agree */
-    if (suffix) cql__put_bytes(end, request->body->data + request->prefix_size, suffix);
+    p = cql__writer_reserve(&connection->writer, total);
   } else {
-    int error = append_parcel(request, connection, stream, head, suffix);
-    if (error) return error;
+    apart = cql__block_take(request->engine->pool, head);
+    p = apart ? apart->data : NULL;
   }
-  cql__connection_sent(connection, total);
-  return 0;
+  if (!p) return CQL_ENOMEM;
+  uint8_t *end = put_head(request, connection, stream, total - CQL__HEADER_SIZE, p);
+  assert(end == p + head); /* the size pass and the write pass agree */
+  if (apart)
+    error = append_parcel(request, connection, apart, head, suffix);
+  else if (suffix)
+    cql__put_bytes(end, request->body->data + request->prefix_size, suffix);
+  cql__block_unref(apart);
+  if (!error) cql__connection_sent(connection, total);
+  return error;
 }
 
 /* The columns whose id goes out, or that are taken for granted: what the answer is read by. */

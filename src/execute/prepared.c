@@ -112,6 +112,15 @@ static void read_mark(const cql__connection *connection, uint32_t flags, cql_pre
   if (mask) prepared->is_lwt = (flags & mask) == mask;
 }
 
+/* ScyllaDB's tables of changes have a partitioner of their own, and names that end so. */
+static int is_of_changes(const cql_metadata_t *parameters) {
+  static const char suffix[] = "_scylla_cdc_log";
+  if (parameters->column_count == 0) return 0;
+  cql_slice_t name = parameters->columns[0].table;
+  int32_t start = name.length - (int32_t)sizeof suffix + 1;
+  return start > 0 && memcmp(name.data + start, suffix, sizeof suffix - 1) == 0;
+}
+
 int cql__prepared_decode(cql__engine *engine, const cql__connection *connection, cql__cursor *body,
                          cql_slice_t text, cql_slice_t keyspace, cql_prepared_t **out) {
   cql_slice_t id, columns_id;
@@ -130,6 +139,7 @@ int cql__prepared_decode(cql__engine *engine, const cql__connection *connection,
     error = cql__metadata_decode_bind(body, connection->version, &prepared->parameters, &flags);
   if (!error) {
     read_mark(connection, flags, prepared);
+    prepared->is_of_changes = (uint8_t)is_of_changes(&prepared->parameters->shape);
     cql__shapes_name(&engine->shapes, prepared->parameters);
     error = decode_columns(engine, connection, body, columns_id, prepared);
   }

@@ -16,8 +16,9 @@ enum { CQL__METADATA_ID_MAX = 64 };
 struct cql_prepared_s {
   const cql__engine *engine; /* whose it is; compared, never followed: it may be gone */
   uint32_t refs;
-  cql__list link; /* engine->statements, while its session lives; else in none */
-  uint8_t is_lwt; /* ScyllaDB's mark */
+  cql__list link;        /* engine->statements, while its session lives; else in none */
+  uint8_t is_lwt;        /* ScyllaDB's mark */
+  uint8_t is_of_changes; /* of a table of ScyllaDB's that has its own partitioner */
   cql__metadata *parameters;
   cql__metadata *columns;         /* column_count 0: none are known */
   const cql__tablet_table *table; /* of `epoch`: its tablets; NULL: it has none, or nobody asked */

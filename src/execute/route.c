@@ -22,19 +22,9 @@ static int set_rest(cql_request_t *request, const cql__token *token) {
   return 0;
 }
 
-/* ScyllaDB's tables of changes have a partitioner of their own, and names that end so. */
-static int is_of_changes(const cql_prepared_t *prepared) {
-  static const char suffix[] = "_scylla_cdc_log";
-  const cql_metadata_t *shape = &prepared->parameters->shape;
-  if (shape->column_count == 0) return 0;
-  cql_slice_t name = shape->columns[0].table;
-  int32_t start = name.length - (int32_t)sizeof suffix + 1;
-  return start > 0 && memcmp(name.data + start, suffix, sizeof suffix - 1) == 0;
-}
-
 static cql__partitioner partitioner_of(const cql_request_t *request) {
   cql__partitioner usual = request->engine->cluster.routing.ring->partitioner;
-  int changes = usual == CQL__MURMUR3 && request->prepared && is_of_changes(request->prepared);
+  int changes = usual == CQL__MURMUR3 && request->prepared && request->prepared->is_of_changes;
   return changes ? CQL__CDC : usual;
 }
 
@@ -61,9 +51,9 @@ static cql__token token_of(const cql__route *route) {
 
 static int set_key(cql_request_t *request, const cql__keyspace *keyspace, const cql_slice_t *parts,
                    uint32_t count) {
+  if (count == 1) return set_token(request, keyspace, parts[0].data, (size_t)parts[0].length);
   int64_t size = cql__key_size(parts, count);
   if (size < 0) return (int)size;
-  if (count == 1) return set_token(request, keyspace, parts[0].data, (size_t)parts[0].length);
   uint8_t room[KEY_BYTES], *key = room;
   cql__block *block = NULL;
   if (size > KEY_BYTES) {
@@ -77,22 +67,21 @@ static int set_key(cql_request_t *request, const cql__keyspace *keyspace, const 
   return error;
 }
 
+/* Of a column; null where there is none. */
+static cql_slice_t value_of(uint32_t column, const uint8_t *encoded, size_t size) {
+  cql__cursor c = cql__cursor_of(encoded, size);
+  for (; column && !c.broken; column--) cql__read_bytes(&c);
+  return cql__read_bytes(&c);
+}
+
 /* The parts of the key, wherever they stand among the values. 0: not all of them are there. */
 static int find_parts(const cql_metadata_t *shape, const uint8_t *encoded, size_t size,
                       cql_slice_t *parts) {
-  cql__cursor c = cql__cursor_of(encoded, size);
-  uint32_t found = 0;
-  for (uint32_t i = 0; i < shape->column_count && found < shape->key_count; i++) {
-    if (cql__cursor_left(&c) == 0) return 0;
-    cql_slice_t value = cql__read_bytes(&c);
-    for (uint32_t k = 0; k < shape->key_count; k++) {
-      if (shape->key_indexes[k] != i) continue;
-      if (value.length < 0) return 0;
-      parts[k] = value;
-      found++;
-    }
+  for (uint32_t i = 0; i < shape->key_count; i++) {
+    parts[i] = value_of(shape->key_indexes[i], encoded, size);
+    if (parts[i].length < 0) return 0;
   }
-  return found == shape->key_count && !c.broken;
+  return 1;
 }
 
 static const cql__keyspace *keyspace_of(const cql_request_t *request, cql_prepared_t *prepared) {

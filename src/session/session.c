@@ -277,12 +277,15 @@ static void on_resolved(void *user, uint32_t ticket, int error, const cql__addre
 }
 
 static void on_socket_opened(void *user) { cql__connection_opened(user); }
-/* Of all that is readable in one step the clock is read once. */
+/* Of all that a step has to say the clock is read once. */
+static uint64_t step_time(cql_session_t *session) {
+  if (!session->step_at) session->step_at = cql__link_now(session->engine.link);
+  return session->step_at;
+}
+
 static void on_socket_readable(void *user) {
   cql__connection *connection = user;
-  cql_session_t *session = connection->settings->user;
-  if (!session->read_at) session->read_at = cql__link_now(session->engine.link);
-  cql__connection_readable(connection, session->read_at);
+  cql__connection_readable(connection, step_time(connection->settings->user));
 }
 static void on_socket_writable(void *user) { cql__connection_writable(user); }
 static void on_socket_failed(void *user, int error, const char *why) {
@@ -528,8 +531,8 @@ static void awake(cql_session_t *session) {
 
 void cql__session_after(cql_session_t *session, int more_to_read) {
   cql__engine *engine = &session->engine;
-  uint64_t now = cql__link_now(engine->link);
-  session->read_at = 0;
+  uint64_t now = step_time(session);
+  session->step_at = 0;
   if (session->next_due != UINT64_MAX && now > session->next_due + CQL__OVERSLEPT_MS)
     awake(session);
   if (may_expire(session, more_to_read)) cql__wheel_turn(&engine->wheel, now);

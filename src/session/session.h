@@ -32,7 +32,7 @@ struct cql_session_s {
   cql__timer resolving;      /* names take too long, or are to be tried again */
   cql__timer deciding;       /* there was no memory for what a distance wants */
   cql__timer readying;       /* READY waits no longer for what is read of the cluster */
-  uint64_t read_at;          /* when reading began in this step; 0: it hasn't */
+  uint64_t step_at;          /* when this step began to read; 0: it hasn't */
   uint64_t next_due;         /* as of the last step: a host that comes much later slept */
   uint32_t names_pending;    /* look-ups under way */
   uint32_t names_failed;     /* of the last round of them */
