@@ -12,6 +12,7 @@
  */
 #include <cql.h>
 
+#include "descriptors.h"
 #include "measure.h"
 
 enum { COMPLETIONS = 256, ROWS_PER_CALL = 64, PAGE_ROWS = 5000 };
@@ -197,6 +198,7 @@ static void let_answers_gather(void) {
 
 int main(int count, char **words) {
   options = options_read(count, words);
+  descriptors_raise();
   requests_left = requests_max(&options);
   keys = calloc((size_t)options.in_flight, sizeof *keys);
   value = malloc((size_t)options.value_size + 1);

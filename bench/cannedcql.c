@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "canned_statement.h"
+#include "descriptors.h"
 
 enum {
   READ_SIZE = 1 << 20,
@@ -668,6 +669,7 @@ static void read_options(int count, char **words) {
 
 int main(int count, char **words) {
   read_options(count, words);
+  descriptors_raise();
   crc_init();
   table_find("ks", "rows")->row_count = canned.rows;
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -137,7 +137,6 @@ static inline options_t options_read(int count, char **words) {
     }
   }
   if (options.in_flight < 1) options.in_flight = 1;
-  if (options.connections > options.in_flight) options.connections = options.in_flight;
   if (options.connections < 1) options.connections = 1;
   return options;
 }

@@ -359,6 +359,7 @@ static void open_connection(connection_t *connection) {
 
 int main(int count, char **words) {
   options = options_read(count, words);
+  if (options.connections > options.in_flight) options.connections = options.in_flight;
   if (options.value_size < 0 || options.value_size > 60000 || options.in_flight > STREAMS) return 2;
   crc_init();
   requests_left = requests_max(&options);

@@ -44,15 +44,16 @@ static void check_ring(const cql__ring *ring) {
 
 static void check_plan(const cql__plan *plan, const cql__places *places) {
   uint8_t seen[NODES_MAX] = {0};
-  CHECK(plan->rack_end <= plan->local_end && plan->local_end <= plan->remote_end);
-  CHECK(plan->primary == CQL__NO_NODE ? plan->remote_end == 0 : plan->primary < places->count);
-  for (uint32_t i = 0; i < plan->remote_end; i++) {
-    uint32_t node = plan->nodes[i];
-    CHECK(node < places->count && !seen[node]++);
-    CHECK(places->nodes[node].distance ==
-          (i < plan->rack_end ? CQL_DISTANCE_RACK
-                              : (i < plan->local_end ? CQL_DISTANCE_LOCAL : CQL_DISTANCE_REMOTE)));
+  uint32_t i = 0;
+  for (int distance = 0; distance < CQL__DISTANCES; distance++) {
+    CHECK(i <= plan->ends[distance]);
+    for (; i < plan->ends[distance]; i++) {
+      uint32_t node = plan->nodes[i];
+      CHECK(node < places->count && !seen[node]++);
+      CHECK(places->nodes[node].distance == distance);
+    }
   }
+  CHECK(plan->primary == CQL__NO_NODE ? i == 0 : plan->primary < places->count);
 }
 
 /* node count, a byte for each, and the rest is the map */

@@ -183,7 +183,7 @@ static void do_plan(world *w) {
       cql__routing_keyspace(routing, (cql_slice_t){(const uint8_t *)&name, 1});
   cql__token token = {(uint64_t)input_u16(&w->in) << 48, 0, NULL, 0};
   const cql__plan *plan = keyspace ? cql__routing_plan(routing, keyspace, &token) : NULL;
-  for (uint32_t i = 0; plan && i < plan->remote_end; i++)
+  for (uint32_t i = 0; plan && i < cql__plan_count(plan); i++)
     CHECK(plan->nodes[i] < routing->node_count);
 }
 

@@ -183,31 +183,67 @@ describe("instructions", function()
     return tonumber(total) / counts.requests
   end
 
+  -- On a busy machine answers may come one by one, and then each has reads of its own: another run
+  -- tells. What is on the path of every request shows in all of them.
+  local function fewest(limit, options)
+    local least = math.huge
+    for _ = 1, RUNS_MAX do
+      least = math.min(least, instructions(options))
+      if least <= limit then break end
+    end
+    return least
+  end
+
   for _, in_flight in ipairs { 32, 256 } do
     it(("of a select with %d in flight"):format(in_flight), function()
       local options = { protocol = 4, conc = in_flight, skip = 10000, requests = 20000 }
-      local v4 = instructions(options)
+      local limit = 1550 -- the goal is 1,500, and kept; what is beyond this is something new
+      local v4 = fewest(limit, options)
+      assert.is_true(v4 > 500 and v4 <= limit, "v4: " .. v4)
       options.protocol = 5
-      local v5 = instructions(options)
-      -- The goal is 1,500 (bench/README.md says by how much it is missed); what is beyond this is
-      -- something new on the path of every request.
-      assert.is_true(v4 > 500 and v4 <= 1700, "v4: " .. v4)
+      local v5 = fewest(1.1 * v4, options)
       assert.is_true(v5 <= 1.1 * v4, ("v4: %d, v5: %d"):format(v4, v5))
     end)
   end
 
-  -- One request at a time: of several, those that meet on one connection share its calls, and on
-  -- 1,000 few meet. Each key's range has been used before.
-  it("of a select are as many with 1,000 nodes of 256 tokens as with one", function()
-    local per_request, usual = {}, server
-    for _, nodes in ipairs { 1, 1000 } do
-      start_server(nodes)
-      per_request[nodes] = instructions { nodes = nodes, conc = 1, keys = 1000, skip = 2000,
-        requests = 4000 }
-      stop_server()
-    end
+  -- Of a select in a cluster of so many nodes, each with 256 tokens and so many connections. Each
+  -- key's range has been used before.
+  local function in_cluster(nodes, connections, in_flight)
+    local usual = server
+    start_server(nodes)
+    local counted = instructions { nodes = nodes, conns = connections, conc = in_flight,
+      keys = 500, skip = 4000, requests = 12000 }
+    stop_server()
     server = usual
-    assert.is_true(per_request[1000] <= 1.1 * per_request[1],
-      ("1 node: %d, 1,000: %d"):format(per_request[1], per_request[1000]))
+    return counted
+  end
+
+  describe("of a select in a cluster", function()
+    local limit = io.popen("ulimit -Hn"):read "*l"
+    if (tonumber(limit) or math.huge) < 4096 then
+      it("are few", function() pending("no more than " .. limit .. " descriptors are allowed") end)
+      return
+    end
+
+    -- What the size of the cluster costs, apart from what requests save that meet on one
+    -- connection: there are as many connections.
+    for _, in_flight in ipairs { 1, 32, 256 } do
+      for few, many in pairs { [1] = 250, [4] = 1000 } do
+        it(("are as many with %d nodes as with %d, %d in flight"):format(many, few, in_flight),
+          function()
+            local small, large = in_cluster(few, 250, in_flight), in_cluster(many, 1, in_flight)
+            assert.is_true(large <= 1.1 * small, ("%d: %d, %d: %d"):format(few, small, many, large))
+          end)
+      end
+    end
+
+    -- One connection to each. One at a time none can meet; several, few on a thousand connections.
+    for in_flight, most in pairs { [1] = 1.1, [32] = 1.5, [256] = 1.5 } do
+      it(("are at most %.1f times as many with 1,000 nodes, %d in flight"):format(most, in_flight),
+        function()
+          local one, thousand = in_cluster(1, 1, in_flight), in_cluster(1000, 1, in_flight)
+          assert.is_true(thousand <= most * one, ("1: %d, 1,000: %d"):format(one, thousand))
+        end)
+    end
   end)
 end)

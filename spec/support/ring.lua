@@ -117,8 +117,8 @@ function ring.plan(plans, range)
   end
   return {
     primary = plan.primary ~= 65535 and tonumber(plan.primary) or nil,
-    rack = group(0, plan.rack_end), ["local"] = group(plan.rack_end, plan.local_end),
-    remote = group(plan.local_end, plan.remote_end),
+    rack = group(0, plan.ends[0]), ["local"] = group(plan.ends[0], plan.ends[1]),
+    remote = group(plan.ends[1], plan.ends[2]),
   }
 end
 

@@ -222,13 +222,12 @@ static cql__channel *choose_replica(cql__cluster *cluster, const uint16_t *numbe
 static cql__channel *choose_by_plan(cql__cluster *cluster, const cql__wish *wish) {
   const cql__plan *plan = cql__routing_plan(&cluster->routing, wish->keyspace, &wish->token);
   if (!plan) return NULL;
-  const uint16_t ends[CQL__DISTANCES] = {plan->rack_end, plan->local_end, plan->remote_end};
-  uint16_t start = 0;
+  uint32_t start = 0;
   for (int i = 0; i <= wish->farthest; i++) {
-    cql__channel *chosen =
-        choose_replica(cluster, plan->nodes + start, (uint32_t)(ends[i] - start), wish);
+    uint32_t count = plan->ends[i] - start;
+    cql__channel *chosen = choose_replica(cluster, plan->nodes + start, count, wish);
     if (chosen) return chosen;
-    start = ends[i];
+    start += count;
   }
   return NULL;
 }

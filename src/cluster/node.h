@@ -7,8 +7,6 @@
 #include "base/names.h"
 #include "cluster/channel.h"
 
-enum { CQL__DISTANCES = 3 }; /* those at which a node has connections */
-
 /* What the cluster says of a node. */
 typedef struct cql__node_data {
   uint8_t host_id[16]; /* zero: not known */

@@ -4,6 +4,8 @@
 
 #include "cluster/replication.h"
 
+enum { CQL__DISTANCES = 3 }; /* those at which a node has connections */
+
 /* Where a node stands. Racks of different datacenters are different ones, whatever their ids. */
 typedef struct cql__place {
   uint32_t datacenter, rack;

@@ -61,9 +61,9 @@ static uint16_t append(const cql__plans *plans, uint32_t count, int distance, cq
 static void make(cql__plans *plans, uint32_t range, cql__plan *plan) {
   uint32_t count = cql__placement_walk(&plans->placement, plans->ring, range, plans->replicas);
   plan->primary = count ? plans->replicas[0] : CQL__NO_NODE;
-  plan->rack_end = append(plans, count, CQL_DISTANCE_RACK, plan, 0);
-  plan->local_end = append(plans, count, CQL_DISTANCE_LOCAL, plan, plan->rack_end);
-  plan->remote_end = append(plans, count, CQL_DISTANCE_REMOTE, plan, plan->local_end);
+  uint16_t end = 0;
+  for (int distance = 0; distance < CQL__DISTANCES; distance++)
+    plan->ends[distance] = end = append(plans, count, distance, plan, end);
   plan->ready = 1;
 }
 

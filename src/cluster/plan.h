@@ -7,13 +7,18 @@
 enum { CQL__NO_NODE = UINT16_MAX };
 
 /* The replicas of a range that aren't ignored, by their numbers: those of the own rack, then those
- * of the own datacenter, then remote ones; among equals in ring order. */
+ * of the own datacenter, then remote ones; among equals in ring order. Those at one distance begin
+ * where those at the one before end. */
 typedef struct cql__plan {
   uint16_t ready;
   uint16_t primary; /* the first in ring order, ignored or not; CQL__NO_NODE: none */
-  uint16_t rack_end, local_end, remote_end;
-  uint16_t nodes[]; /* remote_end of them */
+  uint16_t ends[CQL__DISTANCES];
+  uint16_t nodes[]; /* cql__plan_count() of them */
 } cql__plan;
+
+static inline uint16_t cql__plan_count(const cql__plan *plan) {
+  return plan->ends[CQL_DISTANCE_REMOTE];
+}
 
 /* All plans of one replication, each made when it is first asked for. Counted: a plan lives as
  * long as these. When nodes, distances, tokens or the replication change, others take over. */

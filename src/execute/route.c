@@ -49,20 +49,29 @@ static cql__token token_of(const cql__route *route) {
   return token;
 }
 
-static int set_key(cql_request_t *request, const cql__keyspace *keyspace, const cql_slice_t *parts,
-                   uint32_t count) {
-  if (count == 1) return set_token(request, keyspace, parts[0].data, (size_t)parts[0].length);
+/* The key that several parts make: in `room` or, if it is longer, in *block, which is the caller's.
+ * CQL_EVALUE, CQL_ENOMEM. */
+static int join(cql__pool *pool, const cql_slice_t *parts, uint32_t count, uint8_t room[KEY_BYTES],
+                cql__block **block, cql_slice_t *out) {
   int64_t size = cql__key_size(parts, count);
   if (size < 0) return (int)size;
-  uint8_t room[KEY_BYTES], *key = room;
-  cql__block *block = NULL;
   if (size > KEY_BYTES) {
-    block = cql__block_take(request->engine->pool, (size_t)size);
-    if (!block) return CQL_ENOMEM;
-    key = block->data;
+    *block = cql__block_take(pool, (size_t)size);
+    if (!*block) return CQL_ENOMEM;
+    room = (*block)->data;
   }
-  cql__key_join(parts, count, key);
-  int error = set_token(request, keyspace, key, (size_t)size);
+  cql__key_join(parts, count, room);
+  *out = (cql_slice_t){room, (int32_t)size};
+  return 0;
+}
+
+static int set_key(cql_request_t *request, const cql__keyspace *keyspace, const cql_slice_t *parts,
+                   uint32_t count) {
+  uint8_t room[KEY_BYTES];
+  cql__block *block = NULL;
+  cql_slice_t key = parts[0];
+  int error = count > 1 ? join(request->engine->pool, parts, count, room, &block, &key) : 0;
+  if (!error) error = set_token(request, keyspace, key.data, (size_t)key.length);
   cql__block_unref(block);
   return error;
 }
@@ -289,7 +298,7 @@ static void add_place(places *found, cql_node_t *node, int32_t shard, int is_rep
 
 static void add_plan(const cql__cluster *cluster, const cql__wish *wish, const cql__plan *plan,
                      uint8_t distance, places *found) {
-  for (uint32_t i = 0; i < plan->remote_end; i++) {
+  for (uint32_t i = 0; i < cql__plan_count(plan); i++) {
     cql_node_t *node = cluster->routing.nodes[plan->nodes[i]];
     if (node->distance == distance)
       add_place(found, node, cql__cluster_shard(cluster, node, wish), 1);

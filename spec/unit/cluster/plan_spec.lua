@@ -106,7 +106,7 @@ describe("the replicas of a range", function()
     local plans = ring.plans(made, nodes, network { replication_factor = "2" })
     for first = 0, 899, 3 do
       local plan = C.cql__plans_get(plans, first)
-      assert.equal(600, plan.remote_end)
+      assert.equal(600, plan.ends[2])
       assert.equal(first, plan.nodes[0])
       assert.equal(first + 2, plan.nodes[1]) -- the one between is in the same rack
     end
