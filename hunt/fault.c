@@ -182,8 +182,7 @@ static void move_tablet(const step *s) {
   char replica[32];
   if (!OF(&w.script, shards)) return;
   int node = (int)(s->whom % (uint64_t)w.node_count);
-  snprintf(replica, sizeof replica, "%d:%d", node,
-           (int)(s->whom >> 32) % (int)OF(&w.script, shards));
+  snprintf(replica, sizeof replica, "%d:%d", node, (int)(s->whom >> 32) % w.shards[node]);
   if (state_of(node) != CQL_SIM_UP) return;
   cql_sim_tablet_move(w.sim, "ks", "t", (int64_t)s->how, replica);
 }
@@ -199,9 +198,28 @@ static void move_node(int node) {
   out_of_order(node);
 }
 
+void fault_reshard(int node, int64_t how) {
+  enum { SHARDS_MAX = 6 };
+  char count[12];
+  if (!OF(&w.script, shards) || state_of(node) == CQL_SIM_GONE) return;
+  int was_down = cql_sim_node_kill(w.sim, node);
+  goes_down(node, was_down);
+  w.shards[node] = (uint8_t)(1 + how % SHARDS_MAX);
+  snprintf(count, sizeof count, "%d", w.shards[node]);
+  CHECK(cql_sim_set(w.sim, node, "shards", count) == 0, "%s", cql_sim_error(w.sim));
+  if (!was_down) cql_sim_node_start(w.sim, node);
+}
+
+/* At once, so that nobody is asked for it meanwhile. */
+static void recreate(void) {
+  w.forgets += 2;
+  world_cql("DROP TABLE ks.t");
+  world_cql("CREATE TABLE ks.t (id bigint PRIMARY KEY, v text)");
+  world_fill(0);
+}
+
 static void alter(const step *s) {
   char text[300];
-  w.alters++;
   if (s->kind == STEP_TABLE) {
     w.forgets++;
     world_cql("ALTER TABLE ks.t WITH comment = 'altered'");
@@ -255,6 +273,7 @@ static void play_on_node(int kind, int node, const step *s) {
       w.forgets++;
       break;
     case STEP_MOVE: move_node(node); break;
+    case STEP_RESHARD: fault_reshard(node, (int64_t)(s->how >> 8)); break;
     case STEP_STALL: stall(node, (int64_t)(s->how % 300000)); break;
     case STEP_CUT: cut(place, node); break;
     case STEP_PARTITION:
@@ -283,6 +302,8 @@ void fault_play(const step *s, int64_t index) {
     case STEP_DISTANCE: place_refresh(); break;
     case STEP_ALTER:
     case STEP_TABLE: alter(s); break;
+    case STEP_SHIFT: shift_play(s->how); break;
+    case STEP_RECREATE: recreate(); break;
     case STEP_REFRESH:
     case STEP_HOST:
     case STEP_USE:

@@ -17,7 +17,8 @@ static int is_row(const asked *a) {
 }
 
 static int is_bound(const asked *a) {
-  return a->kind == KIND_EXECUTE || a->kind == KIND_BOUND_BATCH || a->kind == KIND_BOUND_PAGES;
+  return a->kind == KIND_EXECUTE || a->kind == KIND_BOUND_BATCH || a->kind == KIND_BOUND_PAGES ||
+         a->kind == KIND_BOUND_SHIFTING;
 }
 
 static void judge_page(const asked *a, cql_result_t *result) {
@@ -92,6 +93,8 @@ void judge_content(const asked *a, cql_result_t *result) {
         "a warning is missing");
   if (a->kind == KIND_TALLY)
     judge_tally(a, result);
+  else if (shift_is_read(a))
+    shift_judge(a, result);
   else if (is_row(a))
     judge_row(a, result);
   else
@@ -120,7 +123,8 @@ static void judge_success(const guest *g, const asked *a, const cql_completion_t
 
 /* ---- failure, and its cause ---- */
 
-static int is_node_trouble(int code, const asked *a) {
+static int is_told(int code, const asked *a) {
+  if (code == INVALID && shift_was_gone(a)) return 1;
   int known = code == UNAVAILABLE || code == WRITE_TIMEOUT || code == READ_TIMEOUT;
   return known && fault_since(CAUSE_DOWN, a->since);
 }
@@ -129,13 +133,13 @@ static int has_code(const guest *g, const asked *a, const cql_completion_t *c) {
   int code = c->code;
   if (code == UNPREPARED)
     return w.forgets - a->forgets + (g->lost - a->lost) + (uint64_t)w.node_count > REPREPARES;
-  if (is_node_trouble(code, a)) return a->fate != FATE_FLIPPED;
+  if (is_told(code, a)) return a->fate != FATE_FLIPPED;
   switch (a->fate) {
     case FATE_OVERLOADED: return code == OVERLOADED;
     case FATE_INVALID: return code == INVALID;
     case FATE_FLIPPED:
       code = (int)((uint32_t)code ^ 0xFF000000u);
-      return code == UNPREPARED ? a->kind == KIND_BOUND_BATCH : is_node_trouble(code, a);
+      return code == UNPREPARED ? a->kind == KIND_BOUND_BATCH : is_told(code, a);
     default: return 0;
   }
 }
@@ -163,7 +167,6 @@ static int has_cause(const guest *g, const asked *a, const cql_completion_t *c) 
     case CQL_ESERVER: return has_code(g, a, c);
     case CQL_EMALFORMED: return a->fate == FATE_FLIPPED;
     case CQL_ETOOBIG: return is_too_big(a);
-    case CQL_EPREPARED: return is_bound(a) && g->uses > 0; /* its id was another keyspace's */
     default: return 0;
   }
 }
@@ -244,17 +247,16 @@ static void judge_memory(const guest *g) {
 
 static void judge_connections(const guest *g, const cql_metrics_t *m) {
   const script *s = &w.script;
-  uint32_t wanted = 0, each = (uint32_t)(OF(s, connections) * (OF(s, shards) ? OF(s, shards) : 1));
-  uint32_t far =
-      OF(s, remote) ? each / (uint32_t)OF(s, connections) * (uint32_t)OF(s, remote) : each;
+  int64_t wanted = 0;
   for (int i = 0; i < w.node_count; i++) {
     if (cql_sim_node_state(w.sim, i) != CQL_SIM_UP) continue;
     if (i >= w.contact_count && !OF(s, discover)) continue;
     uint8_t distance = place_distance(g, i);
     if (distance == CQL_DISTANCE_IGNORED) continue;
-    wanted += distance == CQL_DISTANCE_REMOTE ? far : each;
+    int is_far = distance == CQL_DISTANCE_REMOTE && OF(s, remote);
+    wanted += (is_far ? OF(s, remote) : OF(s, connections)) * (w.shards[i] ? w.shards[i] : 1);
   }
-  CHECK(m->connections == wanted, "at rest: %u connections, not %u", m->connections, wanted);
+  CHECK(m->connections == wanted, "at rest: %u connections, not %d", m->connections, (int)wanted);
 }
 
 /* `fresh`: connections on which an answer is owed for ever have been replaced. */

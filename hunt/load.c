@@ -35,7 +35,8 @@ static int say_text(cql_request_t *request, const char *format, const asked *a) 
 
 static int say_setup(cql_request_t *request, int statement) {
   static const char *const others[] = {"INSERT INTO ks.t (id, v) VALUES (?, ?)",
-                                       "SELECT p, c FROM ks.c WHERE p = ?"};
+                                       "SELECT p, c FROM ks.c WHERE p = ?",
+                                       "SELECT * FROM ks.s WHERE id = ?"};
   char text[200];
   if (statement < FATES)
     snprintf(text, sizeof text, "SELECT id, v FROM ks.t WHERE id = ?%s", mark_of(statement));
@@ -91,12 +92,15 @@ static int say(cql_request_t *request, const guest *g, const asked *a) {
       [KIND_READ] = "SELECT id, v FROM ks.t WHERE id = %d%s",
       [KIND_PREPARE] = "SELECT id, v FROM ks.t WHERE id = %d%s",
       [KIND_PAGES] = "SELECT p, c FROM ks.c WHERE p = %d%s",
+      [KIND_SHIFTING] = "SELECT * FROM ks.s WHERE id = %d%s",
       [KIND_BARE] = "SELECT id, v FROM t WHERE id = %d%s",
       [KIND_COUNT] = "UPDATE num.n SET n = n + 1 WHERE id = %d%s",
       [KIND_TALLY] = "SELECT id, n FROM num.n WHERE id = %d%s"};
   switch (a->kind) {
     case KIND_EXECUTE: return say_placed(request, g->statements[a->fate], a);
     case KIND_BOUND_PAGES: return say_bound(request, g->statements[STATEMENT_PAGES], 4, a->key);
+    case KIND_BOUND_SHIFTING:
+      return say_bound(request, g->statements[STATEMENT_SHIFTING], 8, a->key);
     case KIND_BATCH: return say_batch(request, a, NULL);
     case KIND_BOUND_BATCH: return say_batch(request, a, g->statements[STATEMENT_INSERT]);
     case KIND_SETUP: return say_setup(request, a->at);
@@ -120,17 +124,19 @@ static asked *free_slot(void) {
 
 /* What isn't prepared (yet), or can't be marked, is asked otherwise. */
 static void adapt(asked *a, const guest *g) {
-  int statement = a->kind == KIND_EXECUTE       ? a->fate
-                  : a->kind == KIND_BOUND_BATCH ? STATEMENT_INSERT
-                  : a->kind == KIND_BOUND_PAGES ? STATEMENT_PAGES
-                                                : -1;
+  int statement = a->kind == KIND_EXECUTE          ? a->fate
+                  : a->kind == KIND_BOUND_BATCH    ? STATEMENT_INSERT
+                  : a->kind == KIND_BOUND_PAGES    ? STATEMENT_PAGES
+                  : a->kind == KIND_BOUND_SHIFTING ? STATEMENT_SHIFTING
+                                                   : -1;
   if (statement >= 0 && !g->statements[statement]) {
     static const uint8_t instead[] = {[KIND_EXECUTE] = KIND_READ,
                                       [KIND_BOUND_BATCH] = KIND_BATCH,
-                                      [KIND_BOUND_PAGES] = KIND_PAGES};
+                                      [KIND_BOUND_PAGES] = KIND_PAGES,
+                                      [KIND_BOUND_SHIFTING] = KIND_SHIFTING};
     a->kind = instead[a->kind];
   }
-  if (a->kind == KIND_BOUND_PAGES) a->fate = FATE_GOOD;
+  if (a->kind == KIND_BOUND_PAGES || a->kind == KIND_BOUND_SHIFTING) a->fate = FATE_GOOD;
   if (a->kind == KIND_PAGES || a->kind == KIND_BOUND_PAGES || a->kind == KIND_COUNT) a->key %= 8;
 }
 
@@ -161,6 +167,7 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
                .early = !g->ready,
                .lost = g->lost,
                .forgets = w.forgets,
+               .shifts = w.shifts,
                .uses = g->uses - (uint64_t)g->use_open, /* one under way is one in its life */
                .keyspace = (uint8_t)g->keyspace,
                .placed = what->placed != 0,
@@ -197,6 +204,7 @@ static int is_wanted(int statement) {
   const script *s = &w.script;
   if (statement == STATEMENT_INSERT) return (OF(s, kinds) & BIT(KIND_BOUND_BATCH)) != 0;
   if (statement == STATEMENT_PAGES) return (OF(s, kinds) & BIT(KIND_BOUND_PAGES)) != 0;
+  if (statement == STATEMENT_SHIFTING) return (OF(s, kinds) & BIT(KIND_BOUND_SHIFTING)) != 0;
   return OF(s, kinds) & BIT(KIND_EXECUTE) && OF(s, fates) & BIT(statement);
 }
 

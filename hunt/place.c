@@ -8,7 +8,7 @@
 #include "world.h"
 
 enum { PURPOSE_NEAR = 7, TARGETS_MAX = 2 * NODES_MAX };
-enum { CHANGES_MS = 4000, PASS_MS = 4000, KEYS = 24, AT_ONCE = 16 };
+enum { CHANGES_MS = 6000, PASS_MS = 4000, KEYS = 24, AT_ONCE = 16 };
 
 static const char *const names[] = {"rack", "local", "remote", "ignored"};
 
@@ -163,7 +163,7 @@ void place_judge_plan(const guest *g, const asked *a, cql_request_t *request) {
 static int shard_of(int key, int node) {
   int32_t pairs[TARGETS_MAX];
   int count = cql_sim_replicas(w.sim, "ks", "t", place_token(key), pairs, NODES_MAX);
-  for (int i = 0; OF(&w.script, shards) > 1 && i < count && i < NODES_MAX; i++)
+  for (int i = 0; w.shards[node] > 1 && i < count && i < NODES_MAX; i++)
     if (pairs[2 * i] == node) return pairs[2 * i + 1];
   return -1;
 }
@@ -173,7 +173,7 @@ void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c) {
   int node = c->address ? number_at(c->address) : -1;
   if (node < 0) return;
   CHECK(a->number < g->near[node].ignored_from, "node %d is asked, and is ignored", node);
-  if (!a->placed) return;
+  if (!a->placed || c->status == CQL_ETOOBIG) return; /* too big to tell of its tablet either */
   int shard = shard_of(a->key, node), is_right = shard < 0 || c->shard == shard;
   if (c->attempts > 1) is_right = 1; /* it was sent again over the connection that prepared it */
   if (is_right && allowed(g, a->key) & 1u << node) return;
@@ -220,7 +220,6 @@ static void pass(guest *g, int is_judged) {
 }
 
 static int is_ready(guest *g) {
-  if (g->uses) return 0; /* its statements may be another keyspace's */
   wish what = {.kind = KIND_SETUP};
   if (!g->statements[FATE_GOOD]) load_submit(g, &what, FATE_GOOD, NULL);
   world_end("at rest", PASS_MS);
@@ -231,6 +230,7 @@ static int is_ready(guest *g) {
 static void change_places(void) {
   char replica[32];
   if (OF(&w.script, ask)) place_refresh();
+  fault_reshard((int)world_chance(w.node_count), world_chance(64));
   for (int key = 0; w.has_tablets && key < KEYS; key += 5) {
     int node = (int)world_chance(w.node_count);
     if (!is_up(node)) continue;

@@ -33,7 +33,10 @@
   XX(REFRESH, "refresh")                                                                           \
   XX(MOVE, "move")                                                                                 \
   XX(ALTER, "alter-keyspace")                                                                      \
-  XX(TABLE, "alter-table")
+  XX(TABLE, "alter-table")                                                                         \
+  XX(SHIFT, "shift")                                                                               \
+  XX(RECREATE, "recreate-table")                                                                   \
+  XX(RESHARD, "reshard")
 
 /* What a node does with one request, by a mark in its text: "" is as it should be. */
 #define FATE_MAP(XX)                                                                               \
@@ -61,6 +64,8 @@
   XX(BOUND_PAGES, "bound-pages")                                                                   \
   XX(BARE, "bare")                                                                                 \
   XX(COUNT, "count")                                                                               \
+  XX(SHIFTING, "shifting")                                                                         \
+  XX(BOUND_SHIFTING, "bound-shifting")                                                             \
   XX(SETUP, "setup")                                                                               \
   XX(TALLY, "tally")
 

@@ -85,6 +85,7 @@ int world_add_node(void) {
   if (OF(s, mixed) && at < OF(s, nodes))
     set_number(node, "protocol_max", 3 + (node + (int)s->seed) % 3);
   CHECK(cql_sim_node_start(w.sim, node) == 0, "%s", cql_sim_error(w.sim));
+  w.shards[node] = (uint8_t)OF(s, shards);
   w.node_count++;
   return node;
 }
@@ -114,7 +115,7 @@ static void build_nodes(void) {
   w.contact_count = w.node_count;
 }
 
-static void build_rows(int keyspace) {
+void world_fill(int keyspace) {
   static char text[21000];
   for (int key = 0; key < ROWS; key++) {
     int at = snprintf(text, sizeof text, "INSERT INTO %s.t (id, v) VALUES (%d, '",
@@ -152,9 +153,10 @@ static void build(void) {
   world_cql("CREATE TABLE ks.t (id bigint PRIMARY KEY, v text)");
   world_cql("CREATE TABLE other.t (id bigint PRIMARY KEY, v text)");
   world_cql("CREATE TABLE ks.c (p int, c int, PRIMARY KEY (p, c))");
+  shift_restore();
   world_cql("CREATE TABLE num.n (id int PRIMARY KEY, n counter)");
-  build_rows(0);
-  build_rows(1);
+  world_fill(0);
+  world_fill(1);
   for (int i = 0; i < 160; i++) {
     snprintf(text, sizeof text, "INSERT INTO ks.c (p, c) VALUES (%d, %d)", i / 20, i % 20);
     world_cql(text);
@@ -266,6 +268,8 @@ static void ask_again(void) {
     for (int key = 0; key < 2 * w.node_count * OF(&w.script, connections); key++) {
       wish what = {.kind = KIND_READ, .key = key % ROWS};
       load_submit(&w.guests[i], &what, 0, NULL);
+      what.kind = KIND_BOUND_SHIFTING;
+      load_submit(&w.guests[i], &what, 0, NULL);
     }
   world_end("at rest", 1000);
   for (int key = 0; key < COUNTERS; key++) {
@@ -289,6 +293,7 @@ static void settle(void) {
   cql_sim_exhaust(w.sim, 0);
   world_end("after the last fault", TIMEOUT_MS + 1000);
   fault_rules_remove();
+  shift_restore();
   w.calm = 1;
   load_let_go();
   world_run_for((int64_t)REST_MS * MILLISECOND);

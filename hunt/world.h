@@ -9,17 +9,17 @@ enum { ROWS = 64, COUNTERS = 8, NODES_MAX = 8, GUESTS_MAX = 3, SLOTS = 8192, HEL
 enum { MILLISECOND = 1000, SECOND = 1000000 };
 enum { TIMEOUT_MS = 20000, LAZY_MS = 25000, HEARTBEAT_MS = 2000, RECONNECT_MAX_MS = 2000 };
 enum { FRAME_MAX = 4096, NOWHERE = 1000 };
-/* A guest's prepared statements: those that read, by fate, then the one that inserts and the one
- * that pages. */
-enum { STATEMENT_INSERT = FATES, STATEMENT_PAGES, STATEMENTS };
+/* A guest's prepared statements: those that read, by fate, then the one that inserts, the one that
+ * pages and the one that reads the table that changes. */
+enum { STATEMENT_INSERT = FATES, STATEMENT_PAGES, STATEMENT_SHIFTING, STATEMENTS };
 /* The tag of a session's USE; those below are slots. */
 enum { TAG_USE = SLOTS };
 
 /* One request under way. */
 typedef struct asked {
-  int64_t since, due;           /* by the virtual clock */
-  uint64_t lost, forgets, uses; /* how many there had been */
-  int32_t key, at;              /* at: the page's first row, or which statement */
+  int64_t since, due;                   /* by the virtual clock */
+  uint64_t lost, forgets, uses, shifts; /* how many there had been */
+  int32_t key, at;                      /* at: the page's first row, or which statement */
   uint8_t kind, fate, guest, open, cancelled, idempotent, keyspace;
   uint8_t early;   /* its session was not ready yet */
   uint8_t placed;  /* it must go to the nearest replica */
@@ -31,6 +31,12 @@ typedef struct held {
   cql_result_t *result;
   asked of;
 } held;
+
+/* What the table that changes is like. */
+typedef struct shape {
+  uint8_t exists, filled, columns; /* columns: beside those that it always has */
+} shape;
+enum { SHAPES = 256 };
 
 /* How near a session has been told that a node is. */
 typedef struct nearness {
@@ -78,7 +84,10 @@ typedef struct world {
   int64_t until[CAUSES];
   uint64_t forgets; /* how often a node forgot its statements */
   uint64_t epoch;   /* counts what the hosts think of how near nodes are */
-  int has_tablets, moves, alters;
+  int has_tablets, moves;
+  shape shapes[SHAPES]; /* the newest, by the number of the change */
+  uint64_t shifts;
+  uint8_t shards[NODES_MAX];
   int exhausted; /* so many sockets are still to fail */
   uint8_t host_ids[NODES_MAX][16];
   uint8_t spoilt[NODES_MAX]; /* until it is repaired */
@@ -100,6 +109,8 @@ void world_run_for(int64_t us);
 /* Runs until nothing is open; that it takes longer is a violation. */
 void world_end(const char *what, int64_t ms);
 void world_cql(const char *text);
+/* The rows of ks.t (0) or other.t (1). */
+void world_fill(int keyspace);
 /* A node that starts. */
 int world_add_node(void);
 /* The replication of the keyspaces with so many copies in each datacenter. */
@@ -144,6 +155,8 @@ void fault_rules(void);
 void fault_rules_remove(void);
 int64_t fault_played(int fate);
 void fault_play(const step *s, int64_t index);
+/* It comes back with another number of shards. */
+void fault_reshard(int node, int64_t how);
 /* All nodes run and are reached again. */
 void fault_repair(void);
 /* Connections are replaced now. */
@@ -168,6 +181,18 @@ void place_judge_plan(const guest *g, const asked *a, cql_request_t *request);
 void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c);
 /* Nothing has happened for a while: sessions know who is there, and send to the nearest replica. */
 void place_judge(void);
+
+/* ---- shift.c ---- */
+
+/* One change, and back to how readers find all. */
+void shift_play(uint64_t how);
+void shift_restore(void);
+/* Wasn't there at some time since then? */
+int shift_was_gone(const asked *a);
+void shift_judge(const asked *a, cql_result_t *result);
+static inline int shift_is_read(const asked *a) {
+  return a->kind == KIND_SHIFTING || a->kind == KIND_BOUND_SHIFTING;
+}
 
 /* ---- judge.c ---- */
 

@@ -555,9 +555,9 @@ CQL_API int cql_request_options(cql_request_t *request, const cql_options_t *opt
  * CQL_EINVAL: a node of another session, no shard of it, or the request was submitted. */
 CQL_API int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard);
 /* The partition key that it is about, part by part and encoded as values are, where no prepared
- * statement tells: it goes to a replica in the keyspace of its options, else of the session. Once,
- * before it is submitted; borrowed for the call. CQL_EVALUE: this can't be a key. CQL_EINVAL,
- * CQL_ENOMEM. */
+ * statement tells: it goes to a replica in the keyspace of its statement's table, if prepared, else
+ * of its options, else of the session. Once, before it is submitted; borrowed for the call.
+ * CQL_EVALUE: this can't be a key. CQL_EINVAL, CQL_ENOMEM. */
 CQL_API int cql_request_routing_key(cql_request_t *request, const cql_slice_t *parts,
                                     uint32_t count);
 /* The same by a token of Murmur3Partitioner. */

@@ -123,6 +123,21 @@ describe("a session", function()
     end
   end)
 
+  it("looks for a token in the keyspace of a prepared statement, whichever is used", function()
+    world:given("CREATE KEYSPACE other WITH replication = "
+      .. "{'class': 'SimpleStrategy', 'replication_factor': 1}")
+    for version = 3, 5 do
+      session:close(0)
+      connect { protocol_version = version, keyspace = "other" }
+      local statement = assert(session:prepare(BY_ID))
+      local replicas = 0
+      for _, place in ipairs(assert(session:plan(statement, { 7 }, { token = 1000 }))) do
+        if place.replica then replicas = replicas + 1 end
+      end
+      assert.equal(3, replicas) -- v3 doesn't tell which markers are the key
+    end
+  end)
+
   it("says so when that node is down, and asks no other", function()
     local node = assert(session:nodes())[2]
     world:node(2):kill()

@@ -11,7 +11,9 @@ enum {
   CQL__PLANT_LEAK = 5,      /* a timeout keeps its slot */
   CQL__PLANT_CRASH = 6,     /* a timeout ends the process */
   CQL__PLANT_PLAN = 7,      /* plans outlive a change of distance */
-  CQL__PLANT_TABLET = 8     /* a tablet that moves stays known where it was */
+  CQL__PLANT_TABLET = 8,    /* a tablet that moves stays known where it was */
+  CQL__PLANT_SHARDS = 9,    /* a node that comes back with other shards is taken for what it was */
+  CQL__PLANT_COLUMNS = 10   /* a statement keeps its columns whatever its table has now */
 };
 
 #ifdef CQL_TEST

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "cluster/cluster.h"
 
 static uint64_t now_of(const cql_node_t *node) {
@@ -211,7 +212,8 @@ int cql__pool_admit(cql__channel *channel) {
   cql_node_t *node = channel->node;
   const cql__features *features = &channel->connection.features;
   node->shard_port = node->cluster->tls ? features->shard_port_tls : features->shard_port;
-  if (!is_of(node, channel)) {
+  int is_overlooked = CQL__PLANTED(CQL__PLANT_SHARDS) && features->shard < node->shard_count;
+  if (!is_of(node, channel) && !is_overlooked) {
     adopt(node, channel);
     return 1;
   }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plant.h"
 
 /* Apart, so that the count alone is inlined. */
 __attribute__((noinline)) static void prepared_free(cql_prepared_t *prepared) {
@@ -29,7 +30,7 @@ void cql_prepared_unref(cql_prepared_t *prepared) {
 void cql__prepared_change(cql_prepared_t *prepared, cql__metadata *columns, cql_slice_t id) {
   if (columns == prepared->columns) {
     if (id.length < 0) return;
-  } else {
+  } else if (!CQL__PLANTED(CQL__PLANT_COLUMNS) || !prepared->columns) {
     cql__metadata_ref(columns);
     cql__metadata_unref(prepared->columns);
     prepared->columns = columns;

@@ -93,11 +93,11 @@ static int find_parts(const cql_metadata_t *shape, const uint8_t *encoded, size_
   return 1;
 }
 
+/* Of a statement with markers: all of them are of its table. */
 static const cql__keyspace *keyspace_of(const cql_request_t *request, cql_prepared_t *prepared) {
   const cql_metadata_t *shape = &prepared->parameters->shape;
   cql__routing *routing = &request->engine->cluster.routing;
-  if (!prepared->home)
-    prepared->home = cql__routing_keyspace(routing, shape->columns[shape->key_indexes[0]].keyspace);
+  if (!prepared->home) prepared->home = cql__routing_keyspace(routing, shape->columns[0].keyspace);
   return prepared->home;
 }
 
@@ -114,12 +114,12 @@ void cql__route_by_values(cql_request_t *request, cql_prepared_t *prepared, cons
   if (keyspace) set_key(request, keyspace, parts, shape->key_count);
 }
 
-/* That of the table, else that of the request's options, else the session's. */
+/* That of the table, which v3 tells too, else that of the request's options, else the session's. */
 static const cql__keyspace *keyspace_told(cql_request_t *request) {
   cql__engine *engine = request->engine;
   const char *used = engine->settings.keyspace;
   cql_slice_t name = cql__request_keyspace(request);
-  if (request->prepared && request->prepared->parameters->shape.key_count)
+  if (request->prepared && request->prepared->parameters->shape.column_count)
     return keyspace_of(request, request->prepared);
   if (name.length < 0 && used) name = (cql_slice_t){(const uint8_t *)used, (int32_t)strlen(used)};
   return name.length < 0 ? NULL : cql__routing_keyspace(&engine->cluster.routing, name);
