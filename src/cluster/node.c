@@ -86,7 +86,7 @@ int cql__node_set_distance(cql_node_t *node, uint8_t distance) {
 void cql__node_reopen(cql_node_t *node, const char *why) {
   uint32_t count = node->channel_count;
   node->shard_port_from = 0;
-  cql__pool_drop_surplus(node);
+  cql__pool_drop_surplus(node, why);
   for (uint32_t i = 0; i < count; i++) cql__channel_reopen(node->channels[i], why);
 }
 

@@ -41,10 +41,9 @@ uint32_t cql__pool_size(const cql_node_t *node, uint8_t distance) {
 
 /* ---- surplus ---- */
 
-void cql__pool_drop_surplus(cql_node_t *node) {
+void cql__pool_drop_surplus(cql_node_t *node, const char *why) {
   for (cql__channel *channel = node->retired; channel; channel = channel->next)
-    if (channel->surplus)
-      cql__channel_close(channel, CQL_ECONNECTION, "closed: its shard has its connections");
+    if (channel->surplus) cql__channel_close(channel, CQL_ECONNECTION, why);
 }
 
 /* Its slot gets another channel, which tries the server's next shard. CQL_ENOMEM. */
@@ -53,7 +52,8 @@ static int make_surplus(cql__channel *channel) {
   cql__channel *successor = cql__channel_new(node, channel->slot);
   if (!successor) return CQL_ENOMEM;
   if (node->surplus_count >= CQL__SURPLUS_PER_SHARD * node->shard_count) {
-    cql__pool_drop_surplus(node); /* the turn doesn't come: all over again, later */
+    /* the turn doesn't come: all over again, later */
+    cql__pool_drop_surplus(node, "closed: others of its shard were enough");
     grow_later(node, ++node->rounds);
   }
   node->channels[channel->slot] = successor;
@@ -152,7 +152,7 @@ int cql__pool_fit(cql_node_t *node, uint32_t count, cql__channel *only, const ch
   for (uint32_t i = 0; i < before_count; i++)
     if (before[i]) cql__channel_retire(before[i], why);
   cql__free(before);
-  cql__pool_drop_surplus(node);
+  cql__pool_drop_surplus(node, why);
   return 0;
 }
 
@@ -233,7 +233,7 @@ void cql__pool_grow(cql_node_t *node, int was_empty) {
   if (node->serving_count == node->channel_count) {
     node->rounds = node->reshards = 0;
     cql__timer_cancel(&node->growing);
-    cql__pool_drop_surplus(node);
+    cql__pool_drop_surplus(node, "closed: all shards have their connections");
     return;
   }
   if (cql__timer_is_set(&node->growing)) return;

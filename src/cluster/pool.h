@@ -41,6 +41,7 @@ int32_t cql__pool_aim(const cql__channel *channel);
 /* At the node's end. */
 void cql__pool_deinit(cql_node_t *node);
 void cql__pool_init(cql_node_t *node);
-void cql__pool_drop_surplus(cql_node_t *node);
+/* Closes the surplus. `why`: static. */
+void cql__pool_drop_surplus(cql_node_t *node, const char *why);
 
 #endif
