@@ -217,8 +217,11 @@ CQL_API int cql_sim_connection_say(cql_sim_t *sim, int connection, const uint8_t
                                    size_t size);
 
 /* Connections to this address and port, which are nobody's, come out at the node's own port, as
- * through a proxy or where addresses are translated; node -1: no more. CQL_EVALUE. */
-CQL_API int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node);
+ * through a proxy or where addresses are translated; node -1: no more. With a server name those
+ * that an endpoint tells to say it in TLS's handshake (which itself isn't simulated); NULL: all
+ * others. CQL_EVALUE. */
+CQL_API int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node,
+                            const char *server_name);
 
 /* ---- events ---- */
 

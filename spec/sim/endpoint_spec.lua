@@ -5,6 +5,7 @@ local server = require "spec.support.server"
 local topology = require "spec.support.topology"
 
 local C = peer.C
+local PROXY = "10.9.9.9"
 
 local SCHEMA = {
   "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}",
@@ -196,6 +197,52 @@ describe("behind one address", function()
     assert.not_equal(1, controls()[1])
     local node = session:nodes()[1]
     assert.same({ "ignored", "127.0.0.1:9042" }, { node.distance, node.address })
+  end)
+
+  it("names tell nodes apart, as of a proxy that reads SNI", function()
+    new_world()
+    for number = 1, 3 do
+      world:forward(PROXY, 443, world:node(number), "127.0.0." .. number .. ".test")
+    end
+    connect(function(node)
+      return { address = PROXY .. ":443", name = node.address:match "^(.*):" .. ".test" }
+    end, { port = 9042, contact_points = PROXY .. ":9001" })
+    local own = { "127.0.0.1:9042", "127.0.0.2:9042", "127.0.0.3:9042" }
+    assert.same(own, addresses())
+    for _ = 1, 5 do
+      local at = controls()
+      assert.equal(1, #at)
+      world:node(at[1]):kill()
+      settle()
+      world:node(at[1]):start()
+      settle(15000)
+      assert.same(own, addresses())
+    end
+    for _, event in ipairs(told) do assert.not_equal("node_removed", event.name) end
+  end)
+
+  it("a name that is looked up is that for TLS, unless another is told", function()
+    for _, case in ipairs {
+      { "proxy.test", "proxy.test" },
+      { "other.test", "proxy.test", " other.test" },
+      { nil, "proxy.test", nil, { tls_name = "db.test" } },
+      { nil, "proxy.test", nil, { tls_sni = "db.test" } },
+      { nil, PROXY },
+    } do
+      local expected, host, name, options = case[1], case[2], case[3], case[4]
+      new_world()
+      for number = 1, 3 do
+        world:forward(PROXY, 9000 + number)
+        world:forward(PROXY, 9000 + number, world:node(number), expected)
+      end
+      world:forward(PROXY, 9100, world:node(1)) -- a contact point says none
+      local all = { contact_points = PROXY .. ":9100", port = 9042 }
+      for option, value in pairs(options or {}) do all[option] = value end
+      connect(function(node) return host .. ":" .. port_of(node) .. (name or "") end, all)
+      assert.equal(0, #told)
+      for _, node in ipairs(session:nodes()) do assert.is_true(node.up) end
+      session:close(0)
+    end
   end)
 
   it("a name may stand for it, which is looked up for each connection", function()

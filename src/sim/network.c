@@ -277,7 +277,7 @@ static int is_taken(const cql_sim_t *sim, int place, const cql__target *target) 
 /* Where it comes out, and from which port, if something lies between. */
 static void lead(cql__sim_wire *wire, const cql__target *target) {
   cql_sim_t *sim = wire->sim;
-  const cql__sim_forward *forward = cql__sim_forward_find(sim, &target->address);
+  const cql__sim_forward *forward = cql__sim_forward_find(sim, target);
   wire->node = forward ? sim->nodes[forward->node] : find_node(sim, &target->address);
   if (!forward && wire->node && wire->node->settings.private) wire->node = NULL;
   wire->port = forward ? wire->node->address.port : target->address.port;

@@ -4,30 +4,40 @@
 
 /* ---- addresses that lead to a node ---- */
 
-const cql__sim_forward *cql__sim_forward_find(const cql_sim_t *sim, const cql__address *address) {
+static int is_name(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+static cql__sim_forward *find_forward(const cql_sim_t *sim, const cql__address *address,
+                                      const char *server_name) {
   for (size_t i = 0; i < sim->forward_count; i++)
-    if (cql__address_equal(&sim->forwards[i].address, address)) return &sim->forwards[i];
+    if (cql__address_equal(&sim->forwards[i].address, address) &&
+        is_name(sim->forwards[i].server_name, server_name))
+      return &sim->forwards[i];
   return NULL;
 }
 
-int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node) {
+const cql__sim_forward *cql__sim_forward_find(const cql_sim_t *sim, const cql__target *target) {
+  const cql__sim_forward *found = find_forward(sim, &target->address, target->server_name);
+  return found ? found : find_forward(sim, &target->address, NULL);
+}
+
+int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node,
+                    const char *server_name) {
   cql__address from;
   if (port < 1 || port > 65535 ||
       cql__address_from_text(address, strlen(address), (uint16_t)port, &from))
     return cql__sim_mistake(sim, CQL_EVALUE, "\"%s\" and %d are no address and port", address,
                             port);
   if (node >= 0 && !cql__sim_node_at(sim, node)) return CQL_EINVAL;
-  cql__sim_forward *known = (cql__sim_forward *)(uintptr_t)cql__sim_forward_find(sim, &from);
-  if (node < 0) {
-    if (known) *known = sim->forwards[--sim->forward_count];
-    return 0;
+  cql__sim_forward *known = find_forward(sim, &from, server_name);
+  if (known) {
+    cql__sim_release(known->server_name);
+    *known = sim->forwards[--sim->forward_count];
   }
-  if (!known) {
-    sim->forwards = cql__sim_grow(sim->forwards, sim->forward_count, &sim->forward_capacity,
-                                  sizeof *sim->forwards);
-    known = &sim->forwards[sim->forward_count++];
-  }
-  *known = (cql__sim_forward){from, node};
+  if (node < 0) return 0;
+  sim->forwards = cql__sim_grow(sim->forwards, sim->forward_count, &sim->forward_capacity,
+                                sizeof *sim->forwards);
+  char *name = server_name ? cql__sim_text(server_name, strlen(server_name)) : NULL;
+  sim->forwards[sim->forward_count++] = (cql__sim_forward){from, name, node};
   return 0;
 }
 
@@ -40,6 +50,7 @@ static void free_route(cql__sim_route *route) {
 
 void cql__sim_routes_free(cql_sim_t *sim) {
   for (size_t i = 0; i < sim->route_count; i++) free_route(&sim->routes[i]);
+  for (size_t i = 0; i < sim->forward_count; i++) cql__sim_release(sim->forwards[i].server_name);
   cql__sim_release(sim->routes);
   cql__sim_release(sim->told_routes);
   cql__sim_release(sim->forwards);

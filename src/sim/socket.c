@@ -122,13 +122,13 @@ static int sim_open(cql__link *link, const cql__target *target, void *user, cql_
   s->set = set;
   s->user = user;
   s->target = *target;
-  s->target.server_name = NULL;
   s->target.host_id = NULL;
   s->why = "";
   s->room = -1;
   cql__list_init(&s->news);
   cql__list_append(&set->sockets, &s->link);
   int error = set->events->opening(s);
+  s->target.server_name = NULL; /* it was for the call */
   if (error)
     free_socket(s);
   else

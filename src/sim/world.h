@@ -29,6 +29,7 @@ typedef struct cql__sim_named {
 /* Connections to this address come out at a node. */
 typedef struct cql__sim_forward {
   cql__address address;
+  char *server_name; /* those that say it; NULL: all */
   int32_t node;
 } cql__sim_forward;
 
@@ -122,7 +123,7 @@ void cql__sim_news_hear(cql__sim_node *node);
 /* It was started anew, and knows the schema as it is. */
 void cql__sim_news_forget(const cql__sim_node *node);
 /* routes.c */
-const cql__sim_forward *cql__sim_forward_find(const cql_sim_t *sim, const cql__address *address);
+const cql__sim_forward *cql__sim_forward_find(const cql_sim_t *sim, const cql__target *target);
 void cql__sim_routes_describe(cql_sim_t *sim, cql__system *out);
 void cql__sim_routes_free(cql_sim_t *sim);
 /* Random, of version 4. */

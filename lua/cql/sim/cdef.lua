@@ -130,7 +130,8 @@ typedef struct cql_sim_counters_s {
  int cql_sim_connection_end(cql_sim_t *sim, int connection, int how);
  int cql_sim_connection_say(cql_sim_t *sim, int connection, const uint8_t *bytes,
                                    size_t size);
- int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node);
+ int cql_sim_forward(cql_sim_t *sim, const char *address, int port, int node,
+                            const char *server_name);
  int cql_sim_tell(cql_sim_t *sim, int from, const char *type, const char *change, int node);
  int cql_sim_tell_raw(cql_sim_t *sim, int from, const uint8_t *body, size_t size);
  int cql_sim_route(cql_sim_t *sim, const char *connection_id, int node, const char *address,

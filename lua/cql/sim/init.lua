@@ -143,12 +143,14 @@ function World:heal(node, other)
 end
 
 --- Connections to this address and port, which are nobody's, come out at the node's own port, as
---- through a proxy or where addresses are translated; without a node no more.
+--- through a proxy or where addresses are translated; without a node no more. With a server name
+--- those that an endpoint tells to say it in TLS's handshake.
 ---@param address string
 ---@param port integer
 ---@param node cql.sim.Node?
-function World:forward(address, port, node)
-  check(self, C.cql_sim_forward(self.handle, address, port, node and node.id or -1))
+---@param server_name string?
+function World:forward(address, port, node, server_name)
+  check(self, C.cql_sim_forward(self.handle, address, port, node and node.id or -1, server_name))
   return self
 end
 
