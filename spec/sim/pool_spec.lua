@@ -257,6 +257,8 @@ describe("a node of one shard", function()
       settle()
       local rows = assert(session:execute "INSERT INTO ks.t (k, v) VALUES (1, 1)")
       assert.equal(case[3], rows.execution.shard)
+      local plan = assert(session:plan("SELECT v FROM ks.t WHERE k = ?", { 1 }))
+      assert.same({ true, case[3] }, { plan[1].replica, plan[1].shard })
       data_connections()[1]:finish "reset"
       settle()
       local shard = case[3] or "none"

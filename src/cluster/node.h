@@ -32,6 +32,7 @@ struct cql_node_s {
   cql__channel *retired;  /* until they close; surplus too */
   /* its pool: see pool.h */
   uint32_t shard_count;     /* 0: not known yet */
+  uint8_t has_shards;       /* it says so, be it one */
   uint8_t ignore_msb;       /* see shard.h */
   uint16_t shard_port;      /* 0: none */
   uint64_t shard_port_from; /* it isn't used before then */

@@ -211,6 +211,7 @@ int32_t cql__pool_aim(const cql__channel *channel) {
 int cql__pool_admit(cql__channel *channel) {
   cql_node_t *node = channel->node;
   const cql__features *features = &channel->connection.features;
+  node->has_shards = features->shard_told >= 0;
   node->shard_port = node->cluster->tls ? features->shard_port_tls : features->shard_port;
   int is_overlooked = CQL__PLANTED(CQL__PLANT_SHARDS) && features->shard < node->shard_count;
   if (!is_of(node, channel) && !is_overlooked) {

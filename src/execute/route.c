@@ -296,12 +296,18 @@ static void add_place(places *found, cql_node_t *node, int32_t shard, int is_rep
   found->count++;
 }
 
+/* That of a node which has but one is known without a token. */
+static int32_t shard_of(const cql__cluster *cluster, const cql_node_t *node,
+                        const cql__wish *wish) {
+  if (node->shard_count == 1) return node->has_shards ? 0 : -1;
+  return cql__cluster_shard(cluster, node, wish);
+}
+
 static void add_plan(const cql__cluster *cluster, const cql__wish *wish, const cql__plan *plan,
                      uint8_t distance, places *found) {
   for (uint32_t i = 0; i < cql__plan_count(plan); i++) {
     cql_node_t *node = cluster->routing.nodes[plan->nodes[i]];
-    if (node->distance == distance)
-      add_place(found, node, cql__cluster_shard(cluster, node, wish), 1);
+    if (node->distance == distance) add_place(found, node, shard_of(cluster, node, wish), 1);
   }
 }
 
