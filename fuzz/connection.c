@@ -189,8 +189,8 @@ static void do_batch(world *w) {
   for (unsigned count = input_u8(&w->in) % 4; !error && count > 0; count--) {
     const uint8_t null[] = {255, 255, 255, 255};
     error = w->prepared && count % 2
-                ? cql_batch_add_prepared(request, w->prepared, null, sizeof null, 1, 0)
-                : cql_batch_add_query(request, "INSERT", 6, null, sizeof null, 1, 0);
+                ? cql_batch_add_prepared(request, w->prepared, null, sizeof null, 1)
+                : cql_batch_add_query(request, "INSERT", 6, null, sizeof null, 1);
   }
   submit(w, request, error);
 }

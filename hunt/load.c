@@ -60,7 +60,7 @@ static size_t put_number(uint8_t *p, int32_t size, int32_t number) {
 static int say_bound(cql_request_t *request, cql_prepared_t *prepared, int32_t size, int key) {
   uint8_t encoded[12];
   cql_request_execute(request, prepared);
-  return cql_bind_encoded(request, encoded, put_number(encoded, size, key), 1, 0);
+  return cql_bind_encoded(request, encoded, put_number(encoded, size, key), 1);
 }
 
 /* Version 3 doesn't tell which values are the key: then, and else sometimes, the host does. */
@@ -78,13 +78,13 @@ static int say_batch(cql_request_t *request, const asked *a, cql_prepared_t *ins
   int size = snprintf(text, sizeof text, "INSERT INTO ks.t (id, v) VALUES (%d, '", a->key);
   size += (int)load_content(0, a->key, text + size);
   size += snprintf(text + size, sizeof text - (size_t)size, "')%s", mark_of(a->fate));
-  int error = cql_batch_add_query(request, text, (size_t)size, NULL, 0, 0, 0);
+  int error = cql_batch_add_query(request, text, (size_t)size, NULL, 0, 0);
   if (error || !insert) return error;
   int key = (a->key + 1) % ROWS;
   size_t used = put_number(encoded, 8, key);
   size_t length = load_content(0, key, (char *)encoded + used + 4);
   put_i32(encoded + used, (int32_t)length);
-  return cql_batch_add_prepared(request, insert, encoded, used + 4 + length, 2, 0);
+  return cql_batch_add_prepared(request, insert, encoded, used + 4 + length, 2);
 }
 
 static int say(cql_request_t *request, const guest *g, const asked *a) {

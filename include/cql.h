@@ -194,9 +194,6 @@ enum {
   CQL_OPTION_NO_AGREEMENT = 64     /* a change of the schema isn't waited for on other nodes */
 };
 
-/* Of cql_bind_encoded(): the bytes hold unset values. A hint: they are looked at anyway. */
-#define CQL_FLAG_UNSET 1
-
 typedef struct cql_config_s cql_config_t;
 typedef struct cql_session_s cql_session_t;   /* one owner, called from one thread */
 typedef struct cql_request_s cql_request_t;   /* yours until submitted or discarded */
@@ -386,10 +383,11 @@ typedef struct cql_metrics_s {
   uint64_t tablets_refused;   /* payloads that said where a tablet is, and can't be read */
   uint64_t statements_warmed; /* prepared on a node before a request needed them there */
   uint64_t features_refused;  /* what ScyllaDB nodes offered and was not understood */
-  uint32_t in_flight;         /* on a connection */
+  uint32_t in_flight;         /* on a connection, those of `own` included */
   uint32_t queued;            /* waiting for one */
-  uint32_t taken;             /* request slots in use, those included */
-  uint32_t own;               /* slots that the session uses for itself, beside those */
+  uint32_t taken;             /* request slots in use, but for those of `own` */
+  uint32_t own;               /* slots that the session uses for itself: to prepare statements
+                                 beforehand, to ask about the schema */
   uint32_t orphans;           /* timed out, their answers still owed */
   uint32_t connections;       /* open and serving */
   uint32_t protocol_version;  /* negotiated; 0: not yet */
@@ -531,11 +529,9 @@ CQL_API int cql_request_batch(cql_request_t *request, int type);
 /* Adds a statement with its values, encoded as for cql_bind_encoded(). Borrowed for the call; a
  * prepared one is referenced. CQL_EINVAL, CQL_ETOOBIG, CQL_ENOMEM. */
 CQL_API int cql_batch_add_query(cql_request_t *request, const char *text, size_t length,
-                                const uint8_t *encoded, size_t size, uint32_t count,
-                                uint32_t flags);
+                                const uint8_t *encoded, size_t size, uint32_t count);
 CQL_API int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared,
-                                   const uint8_t *encoded, size_t size, uint32_t count,
-                                   uint32_t flags);
+                                   const uint8_t *encoded, size_t size, uint32_t count);
 /* The values of a query or execute, in order; borrowed for the call. At most 65,535. Fewer than
  * a prepared statement has markers: the rest are unset (v3: null). Call once, before cql_submit().
  * CQL_EINVAL, CQL_ETOOBIG, CQL_ENOMEM. */
@@ -546,7 +542,7 @@ CQL_API int cql_bind_named(cql_request_t *request, const cql_slice_t *names,
 /* The same, already as on the wire: per value int length, bytes [spec 3: value]. The lengths are
  * checked against `encoded`. */
 CQL_API int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size,
-                             uint32_t count, uint32_t flags);
+                             uint32_t count);
 /* Optional, once; `options` is borrowed for the call. CQL_EINVAL: a field is out of its bounds;
  * CQL_ETOOBIG, CQL_ENOMEM. */
 CQL_API int cql_request_options(cql_request_t *request, const cql_options_t *options);

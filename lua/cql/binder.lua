@@ -13,7 +13,6 @@ local unset = nulls.unset
 
 local CHUNK = 16
 local NULL, UNSET = C.CQL_NULL, C.CQL_UNSET
-local FLAG_UNSET = 1 -- CQL_FLAG_UNSET, a macro
 
 local NO_VALUES = {}
 
@@ -28,35 +27,31 @@ Binder.__index = Binder
 
 -- ---- code ----
 
--- A value that isn't there: null or unset. Returns flags, or nil and what is wrong.
+-- A value that isn't there: null or unset. Returns what is wrong, or nil.
 local function put_absent(buffer, value, unset_length, is_key)
   local is_unset = value == nil or rawequal(value, unset)
   if is_key then
-    return nil, is_unset and "a part of the partition key needs a value"
+    return is_unset and "a part of the partition key needs a value"
       or "a part of the partition key can't be null"
   end
-  local length = is_unset and unset_length or NULL
-  buffer:put_i32(length)
-  return length == UNSET and FLAG_UNSET or 0
+  buffer:put_i32(is_unset and unset_length or NULL)
 end
 
 local MARKER = [[
   value = values[%s]
   if is_absent(value) then
-    local flag, wrong = put_absent(buffer, value, unset_length, %s)
-    if not flag then return nil, wrong, nil, %d end
-    if flag ~= 0 then flags = flag end
+    problem = put_absent(buffer, value, unset_length, %s)
+    if problem then return problem, nil, %d end
   else
     problem, path = put_sized(buffer, value, encoders[%d])
-    if problem then return nil, problem, path, %d end
+    if problem then return problem, path, %d end
   end]]
 
 local PIECE = [[
 local encoders, is_absent, put_absent, put_sized = ...
 return function(buffer, values, unset_length)
-  local flags, value, problem, path = 0, nil, nil, nil
+  local value, problem, path
 %s
-  return flags
 end]]
 
 -- Functions for the markers in order, their values under `key(i)`.
@@ -127,7 +122,7 @@ end
 ---@param buffer cql.Buffer
 ---@param values table?
 ---@param version integer of the protocol
----@return integer? count, integer|string flags or a message
+---@return integer? count, string? message
 function Binder:encode(buffer, values, version)
   if type(values) ~= "table" then
     if values ~= nil then return nil, "values are a table, by position or by name" end
@@ -137,22 +132,21 @@ function Binder:encode(buffer, values, version)
   local wrong
   if named then wrong = check_names(self, values) else wrong = check_positions(self, values) end
   if wrong then return nil, wrong end
-  local start, flags = buffer.size, 0
+  local start = buffer.size
   local list = named and self.by_name or self.by_position
   local unset_length = version >= 4 and UNSET or NULL
   if self.count <= CHUNK then -- without a loop, which would keep LuaJIT from compiling the caller
     local put = list[1]
-    if not put then return 0, 0 end
-    local flag, problem, path, marker = put(buffer, values, unset_length)
-    if not flag then return undo(self, buffer, start, problem, path, marker) end
-    return self.count, flag
+    if not put then return 0 end
+    local problem, path, marker = put(buffer, values, unset_length)
+    if problem then return undo(self, buffer, start, problem, path, marker) end
+    return self.count
   end
   for i = 1, #list do
-    local flag, problem, path, marker = list[i](buffer, values, unset_length)
-    if not flag then return undo(self, buffer, start, problem, path, marker) end
-    if flag ~= 0 then flags = flag end
+    local problem, path, marker = list[i](buffer, values, unset_length)
+    if problem then return undo(self, buffer, start, problem, path, marker) end
   end
-  return self.count, flags
+  return self.count
 end
 
 binder.encode = Binder.encode

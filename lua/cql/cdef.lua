@@ -307,16 +307,14 @@ typedef struct cql_metrics_s {
  int cql_request_execute(cql_request_t *request, cql_prepared_t *prepared);
  int cql_request_batch(cql_request_t *request, int type);
  int cql_batch_add_query(cql_request_t *request, const char *text, size_t length,
-                                const uint8_t *encoded, size_t size, uint32_t count,
-                                uint32_t flags);
+                                const uint8_t *encoded, size_t size, uint32_t count);
  int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared,
-                                   const uint8_t *encoded, size_t size, uint32_t count,
-                                   uint32_t flags);
+                                   const uint8_t *encoded, size_t size, uint32_t count);
  int cql_bind(cql_request_t *request, const cql_slice_t *values, uint32_t count);
  int cql_bind_named(cql_request_t *request, const cql_slice_t *names,
                            const cql_slice_t *values, uint32_t count);
  int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size,
-                             uint32_t count, uint32_t flags);
+                             uint32_t count);
  int cql_request_options(cql_request_t *request, const cql_options_t *options);
  int cql_request_target(cql_request_t *request, cql_node_t *node, int32_t shard);
  int cql_request_routing_key(cql_request_t *request, const cql_slice_t *parts,

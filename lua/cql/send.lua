@@ -32,27 +32,27 @@ end
 
 local NO_VALUES = {}
 
--- The values of a prepared statement, in the buffer. Their number and flags; or nil, a failure.
+-- The values of a prepared statement, in the buffer. Their number; or nil, a failure.
 -- They may have metatables that raise, or that come back here.
 local function encode(session, statement, values)
   buffer:reset()
   local round = buffer.resets
-  local ok, count, flags = pcall(encode_values, statement.binder, buffer, values or NO_VALUES,
+  local ok, count, problem = pcall(encode_values, statement.binder, buffer, values or NO_VALUES,
     session.version)
   if not ok then return nil, misuse(count, 0) end
   if buffer.resets ~= round then
     return nil, misuse "a value executed something while it was read"
   end
-  if count then return count, flags end
-  return nil, error_of.driver("VALUE", flags)
+  if count then return count end
+  return nil, error_of.driver("VALUE", problem)
 end
 
 -- Gives a failure or nil.
 local function fill_prepared(session, request, statement, values)
   C.cql_request_execute(request, statement.handle)
-  local count, flags = encode(session, statement, values)
-  if not count then return flags end
-  local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count, flags)
+  local count, failure = encode(session, statement, values)
+  if not count then return failure end
+  local status = C.cql_bind_encoded(request, buffer.data, buffer.size, count)
   if status ~= 0 then return error_of.status(status) end
 end
 
@@ -73,7 +73,7 @@ local function send_bound(session, waiter, statement, bound, count, options)
   local request, failure = take(session, waiter)
   if not request then return failure end
   C.cql_request_execute(request, statement.handle)
-  local status = C.cql_bind_encoded(request, bound, #bound, count, 0)
+  local status = C.cql_bind_encoded(request, bound, #bound, count)
   if status ~= 0 then return discard(session, request, error_of.status(status)) end
   return submit(session, waiter, request, statement, options, statement.options)
 end
@@ -82,12 +82,11 @@ end
 
 local function add_to_batch(session, request, statement, values)
   if type(statement) == "string" then
-    return C.cql_batch_add_query(request, statement, #statement, nil, 0, 0, 0)
+    return C.cql_batch_add_query(request, statement, #statement, nil, 0, 0)
   end
-  local count, flags = encode(session, statement, values)
-  if not count then return nil, flags end
-  return C.cql_batch_add_prepared(request, statement.handle, buffer.data, buffer.size, count,
-    flags)
+  local count, failure = encode(session, statement, values)
+  if not count then return nil, failure end
+  return C.cql_batch_add_prepared(request, statement.handle, buffer.data, buffer.size, count)
 end
 
 -- Which statements the batch consists of, those of text with values prepared. That may take a

@@ -7,26 +7,25 @@ local new_buffer = require("cql.buffer").new
 local nulls = require "cql.null"
 
 local null, unset = nulls.null, nulls.unset
-local FLAG_UNSET = 1
 
 local MARKERS = { { "id", "int" }, { "name", "text" }, { "age", "int" } }
 
--- Hex of what is encoded, count and flags; or nil and the message.
+-- Hex of what is encoded, and the count; or nil and the message.
 local function encode(markers, values, version, keys)
   local buffer = new_buffer()
-  local count, flags = binder.new(metadata.of(markers, keys)):encode(buffer, values, version or 5)
+  local count, wrong = binder.new(metadata.of(markers, keys)):encode(buffer, values, version or 5)
   if not count then
     assert.equal(0, buffer.size)
-    return nil, flags
+    return nil, wrong
   end
-  return unit.hex(buffer:to_string()), count, flags
+  return unit.hex(buffer:to_string()), count
 end
 
-local function assert_encoded(expected, flags, ...)
-  local hex, count, got_flags = encode(...)
+local function assert_encoded(expected, markers, ...)
+  local hex, count = encode(markers, ...)
   assert(hex, count)
   assert.equal((expected:gsub(" ", "")), hex)
-  assert.equal(flags, got_flags)
+  assert.equal(#markers, count)
 end
 
 local function assert_refused(pattern, ...)
@@ -39,39 +38,39 @@ local ALL = "00000004 00000007 00000001 61 00000004 00000009"
 
 describe("values", function()
   it("stand by position or by name", function()
-    assert_encoded(ALL, 0, MARKERS, { 7, "a", 9 })
-    assert_encoded(ALL, 0, MARKERS, { 7, "a", 9, n = 3 })
-    assert_encoded(ALL, 0, MARKERS, { id = 7, name = "a", age = 9 })
-    assert_encoded(ALL, 0, MARKERS, { [1] = 7, [3] = 9, [2] = "a" })
+    assert_encoded(ALL, MARKERS, { 7, "a", 9 })
+    assert_encoded(ALL, MARKERS, { 7, "a", 9, n = 3 })
+    assert_encoded(ALL, MARKERS, { id = 7, name = "a", age = 9 })
+    assert_encoded(ALL, MARKERS, { [1] = 7, [3] = 9, [2] = "a" })
   end)
 
   it("that are missing are unset; null on version 3", function()
     for _, values in ipairs { { 7, nil, 9 }, { 7, nil, 9, n = 3 }, { id = 7, age = 9 },
       { 7, unset, 9 }, { id = 7, name = unset, age = 9 } } do
-      assert_encoded("00000004 00000007 fffffffe 00000004 00000009", FLAG_UNSET, MARKERS, values, 4)
-      assert_encoded("00000004 00000007 ffffffff 00000004 00000009", 0, MARKERS, values, 3)
+      assert_encoded("00000004 00000007 fffffffe 00000004 00000009", MARKERS, values, 4)
+      assert_encoded("00000004 00000007 ffffffff 00000004 00000009", MARKERS, values, 3)
     end
     for _, values in ipairs { {}, { n = 0 }, { n = 3 }, false } do
-      assert_encoded("fffffffe fffffffe fffffffe", FLAG_UNSET, MARKERS, values or nil, 5)
-      assert_encoded("ffffffff ffffffff ffffffff", 0, MARKERS, values or nil, 3)
+      assert_encoded("fffffffe fffffffe fffffffe", MARKERS, values or nil, 5)
+      assert_encoded("ffffffff ffffffff ffffffff", MARKERS, values or nil, 3)
     end
-    assert_encoded("00000004 00000007 fffffffe fffffffe", FLAG_UNSET, MARKERS, { 7 })
-    assert_encoded("fffffffe fffffffe 00000004 00000009", FLAG_UNSET, MARKERS, { nil, nil, 9 })
-    assert_encoded("fffffffe 00000001 61 fffffffe", FLAG_UNSET, MARKERS, { nil, "a" })
+    assert_encoded("00000004 00000007 fffffffe fffffffe", MARKERS, { 7 })
+    assert_encoded("fffffffe fffffffe 00000004 00000009", MARKERS, { nil, nil, 9 })
+    assert_encoded("fffffffe 00000001 61 fffffffe", MARKERS, { nil, "a" })
   end)
 
   it("may be null, whichever null that is", function()
     for _, value in ipairs { null, require("cjson").null } do
-      assert_encoded("00000004 00000007 ffffffff 00000004 00000009", 0, MARKERS, { 7, value, 9 })
-      assert_encoded("00000004 00000007 ffffffff 00000004 00000009", 0, MARKERS,
+      assert_encoded("00000004 00000007 ffffffff 00000004 00000009", MARKERS, { 7, value, 9 })
+      assert_encoded("00000004 00000007 ffffffff 00000004 00000009", MARKERS,
         { id = 7, name = value, age = 9 })
     end
   end)
 
   it("of a partition key must be there", function()
     local keys = { 2, 0 }
-    assert_encoded(ALL, 0, MARKERS, { 7, "a", 9 }, 5, keys)
-    assert_encoded("00000004 00000007 fffffffe 00000004 00000009", FLAG_UNSET, MARKERS,
+    assert_encoded(ALL, MARKERS, { 7, "a", 9 }, 5, keys)
+    assert_encoded("00000004 00000007 fffffffe 00000004 00000009", MARKERS,
       { 7, nil, 9 }, 5, keys)
     for _, values in ipairs { { 7, "a" }, { id = 7 }, { 7, "a", unset }, {} } do
       assert_refused("^%l+: a part of the partition key needs a value$", MARKERS, values, 5, keys)
@@ -83,33 +82,33 @@ describe("values", function()
 
   it("of one name are one value", function()
     local markers = { { "a", "int" }, { "b", "int" }, { "a", "int" } }
-    assert_encoded("00000004 00000001 00000004 00000002 00000004 00000001", 0, markers,
+    assert_encoded("00000004 00000001 00000004 00000002 00000004 00000001", markers,
       { a = 1, b = 2 })
-    assert_encoded("00000004 00000001 00000004 00000002 00000004 00000003", 0, markers, { 1, 2, 3 })
+    assert_encoded("00000004 00000001 00000004 00000002 00000004 00000003", markers, { 1, 2, 3 })
   end)
 
   it("may have names that Lua finds odd", function()
     for _, name in ipairs { "in(id)", "[limit]", "end", 'a"b\n', "n", "%s" } do
-      assert_encoded("00000004 00000005", 0, { { name, "int" } }, { [name] = 5 })
-      assert_encoded("00000004 00000005", 0, { { name, "int" } }, { 5 })
+      assert_encoded("00000004 00000005", { { name, "int" } }, { [name] = 5 })
+      assert_encoded("00000004 00000005", { { name, "int" } }, { 5 })
     end
   end)
 
   it("that are collections are not taken for the table of values", function()
     local udt = { "ks", "p", { { "x", "int" } } }
-    assert_encoded("00000008 00000004 00000005", 0, { { "p", udt } }, { { x = 5 } })
-    assert_encoded("00000008 00000004 00000005", 0, { { "p", udt } }, { p = { x = 5 } })
-    assert_encoded("0000000c 00000001 00000004 00000005", 0, { { "l", "list<int>" } }, { { 5 } })
+    assert_encoded("00000008 00000004 00000005", { { "p", udt } }, { { x = 5 } })
+    assert_encoded("00000008 00000004 00000005", { { "p", udt } }, { p = { x = 5 } })
+    assert_encoded("0000000c 00000001 00000004 00000005", { { "l", "list<int>" } }, { { 5 } })
   end)
 
   it("that are false are values", function()
-    assert_encoded("00000001 00", 0, { { "b", "boolean" } }, { false })
-    assert_encoded("00000001 00", 0, { { "b", "boolean" } }, { b = false })
+    assert_encoded("00000001 00", { { "b", "boolean" } }, { false })
+    assert_encoded("00000001 00", { { "b", "boolean" } }, { b = false })
   end)
 
   it("are none where there are no markers", function()
-    local hex, count, flags = encode({}, {})
-    assert.same({ "", 0, 0 }, { hex, count, flags })
+    local hex, count = encode({}, {})
+    assert.same({ "", 0 }, { hex, count })
     assert_refused("0 markers, and 1 values", {}, { 1 })
     assert_refused('unknown marker "x"', {}, { x = 1 })
   end)

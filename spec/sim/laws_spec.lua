@@ -73,7 +73,7 @@ KINDS.batch = {
   make = function(handle)
     assert(C.cql_request_batch(handle, C.CQL_UNLOGGED) == 0)
     for _ = 1, 20 do
-      assert(C.cql_batch_add_prepared(handle, statement, u32(4) .. number, 8, 1, 0) == 0)
+      assert(C.cql_batch_add_prepared(handle, statement, u32(4) .. number, 8, 1) == 0)
     end
   end,
   answer = function() return server.VOID end,

@@ -261,6 +261,28 @@ describe("a request that times out", function()
   end)
 end)
 
+it("a request that goes to its node once more is not put on a connection that ends", function()
+  open { protocol_version = 4, streams_max = 8, request_timeout_ms = 100 }
+  for tag = 1, 6 do submit(tag, QUERY) end -- too many overdue: a successor is opened
+  sent()
+  submit(7, { query = "SELECT", options = { timeout_ms = 10000 } })
+  local asked = sent()[1]
+  p:advance(101)
+  finished()
+  for _ = 1, 4 do p:advance(500) end
+  local old = p.socket
+  assert.equal(2, p:sockets())
+  local timeout = server.error(0x1200, "late", u16(C.CQL_ONE) .. u32(2) .. u32(1) .. "\0")
+  p:answer(asked.stream, "ERROR", timeout, nil, old)
+  p:step()
+  assert.same({ {}, {} }, { p:requests(old), p:done() })
+  local again
+  serve_with(function(one) again = one end)
+  answer(again, "RESULT", server.rows(COLUMNS, {}))
+  p:step()
+  assert.same({ [7] = { 0, 0 } }, finished())
+end)
+
 describe("cancelling", function()
   it("ends a request wherever it stands, once", function()
     open { streams_max = 2 }

@@ -122,7 +122,7 @@ it("a statement is its session's alone", function()
   local ours = prepare "id"
   assert.same({ nil, C.CQL_EINVAL }, { request.make(p.session, { execute = theirs }) })
   local handle = assert(request.make(p.session, { batch = 0, { execute = ours } }))
-  assert.equal(C.CQL_EINVAL, C.cql_batch_add_prepared(handle, theirs, nil, 0, 0, 0))
+  assert.equal(C.CQL_EINVAL, C.cql_batch_add_prepared(handle, theirs, nil, 0, 0))
   C.cql_request_discard(handle)
   first:free()
 end)

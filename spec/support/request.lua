@@ -69,9 +69,9 @@ local function add_item(handle, item)
   local encoded = request.values(item.values or {})
   local count = item.values and #item.values or 0
   if item.query then
-    return C.cql_batch_add_query(handle, item.query, #item.query, encoded, #encoded, count, 0)
+    return C.cql_batch_add_query(handle, item.query, #item.query, encoded, #encoded, count)
   end
-  return C.cql_batch_add_prepared(handle, item.execute, encoded, #encoded, count, 0)
+  return C.cql_batch_add_prepared(handle, item.execute, encoded, #encoded, count)
 end
 
 local function say_what(handle, what)
@@ -90,7 +90,7 @@ local function bind(handle, what)
     return C.cql_bind_named(handle, slices(what.names), slices(what.values))
   elseif what.encoded then
     local encoded = request.values(what.encoded)
-    return C.cql_bind_encoded(handle, encoded, #encoded, #what.encoded, 0)
+    return C.cql_bind_encoded(handle, encoded, #encoded, #what.encoded)
   elseif what.values then
     return C.cql_bind(handle, slices(what.values))
   end

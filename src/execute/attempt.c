@@ -429,15 +429,19 @@ static void prepare_failed(cql_request_t *request, const cql__connection *connec
   wait_in_line(engine, request);
 }
 
-/* The request itself again, where it was: on that node, which knows the statement on all of its
- * connections now, and on that shard. Where that won't do it is routed anew. */
-static int send_prepared(cql_request_t *request, const cql_node_t *node) {
-  int error = request->batch ? cql__request_rename(request) : 0;
-  if (error) return error;
+/* Once more where it was: on that node and that shard. Where these take nothing now it is routed
+ * anew. */
+static int send_again(cql_request_t *request, const cql_node_t *node) {
   cql__channel *channel = cql__route_choose_again(request, node);
   if (channel) return send_on(request, &channel->connection);
   wait_in_line(request->engine, request);
   return 0;
+}
+
+/* The request itself: its node knows the statement on all of its connections now. */
+static int send_prepared(cql_request_t *request, const cql_node_t *node) {
+  int error = request->batch ? cql__request_rename(request) : 0;
+  return error ? error : send_again(request, node);
 }
 
 /* The answer to a PREPARE of prepare_again(), for who asked and for each who followed. */
@@ -469,14 +473,12 @@ static void on_prepared(cql_request_t *request, cql__connection *connection,
 /* ---- again ---- */
 
 /* What the policy says of a failed attempt. */
-static int verdict_of(cql_request_t *request, const cql__connection *connection, int status,
-                      const cql_result_t *result) {
+static int verdict_of(cql_request_t *request, int status, const cql_result_t *result) {
   cql_error_detail_t detail;
   int has_detail = result && cql_result_error(result, &detail) == 0;
   cql__failed_attempt failed = {
       .status = status,
       .code = result ? result->error_code : 0,
-      .rate_limit_code = connection->features.rate_limit_code,
       .detail = has_detail ? &detail : NULL,
       .consistency = request->consistency,
       .idempotent = (request->options & CQL_OPTION_IDEMPOTENT) != 0,
@@ -488,16 +490,15 @@ static int verdict_of(cql_request_t *request, const cql__connection *connection,
 
 /* It failed and goes again, if the policy says so: to the same node, or to one that it hasn't been
  * to. 1: it does; 0: it has failed for good. It holds no stream. */
-static int tried_again(cql_request_t *request, cql__connection *connection, int status,
+static int tried_again(cql_request_t *request, const cql__connection *connection, int status,
                        const cql_result_t *result) {
   cql__engine *engine = request->engine;
   if (engine->closing || request->use || request->errand) return 0;
-  int verdict = verdict_of(request, connection, status, result);
+  int verdict = verdict_of(request, status, result);
   if (verdict == CQL__RETRY_SAME) {
-    if (send_on(request, connection)) return 0;
+    if (send_again(request, node_of(connection))) return 0;
   } else {
-    const cql__channel *channel = connection->owner;
-    if (verdict != CQL__RETRY_NEXT || !cql__route_leave(request, channel->node)) return 0;
+    if (verdict != CQL__RETRY_NEXT || !cql__route_leave(request, node_of(connection))) return 0;
     wait_in_line(engine, request);
   }
   engine->metrics.retries++;
@@ -602,6 +603,7 @@ static void send_followers_elsewhere(cql_request_t *leader) {
 /* The connection went: again elsewhere if nothing can happen twice by it. Where there is nowhere
  * else it waits: for this node to come back, or for another. */
 void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter, int error) {
+  (void)connection;
   (void)error; /* why the connection ended is an event's to say */
   const cql__channel *channel = owner;
   cql_request_t *request = waiter;
@@ -609,7 +611,7 @@ void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter
   leave_stream(request);
   send_followers_elsewhere(request);
   if (engine->closing || request->use || request->errand ||
-      verdict_of(request, connection, CQL_ECONNECTION, NULL) != CQL__RETRY_NEXT) {
+      verdict_of(request, CQL_ECONNECTION, NULL) != CQL__RETRY_NEXT) {
     cql__request_finish(request, CQL_ECONNECTION, 0, NULL);
     return;
   }

@@ -233,12 +233,10 @@ static uint8_t *put_missing(cql_request_t *request, uint8_t *p, uint32_t count) 
   return p;
 }
 
-int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size, uint32_t count,
-                     uint32_t flags) {
+int cql_bind_encoded(cql_request_t *request, const uint8_t *encoded, size_t size, uint32_t count) {
   if (request->state != CQL__REQUEST_TAKEN || request->bound ||
       (request->opcode != CQL__QUERY && request->opcode != CQL__EXECUTE))
     return CQL_EINVAL;
-  (void)flags; /* what it says is found anyway while the lengths are checked */
   int has_unset = 0, error = check_encoded(encoded, size, count, &has_unset);
   if (error) return error;
   uint32_t more = missing(request->prepared, count);
@@ -355,8 +353,7 @@ static int batch_add(cql_request_t *request, int kind, const uint8_t *head, size
 }
 
 int cql_batch_add_query(cql_request_t *request, const char *text, size_t length,
-                        const uint8_t *encoded, size_t size, uint32_t count, uint32_t flags) {
-  (void)flags;
+                        const uint8_t *encoded, size_t size, uint32_t count) {
   if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH) return CQL_EINVAL;
   if (length > INT32_MAX) return CQL_ETOOBIG;
   return batch_add(request, 0, (const uint8_t *)text, length, NULL, encoded, size, count);
@@ -375,8 +372,7 @@ static int batch_room(cql_request_t *request) {
 }
 
 int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, const uint8_t *encoded,
-                           size_t size, uint32_t count, uint32_t flags) {
-  (void)flags;
+                           size_t size, uint32_t count) {
   if (request->state != CQL__REQUEST_TAKEN || request->opcode != CQL__BATCH ||
       prepared->engine != request->engine)
     return CQL_EINVAL;

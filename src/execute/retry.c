@@ -51,11 +51,10 @@ static int applies(unsigned conditions, const cql__failed_attempt *failed) {
   return !(conditions & IF_BATCH_LOG) || is_batch_log(failed->detail);
 }
 
-/* The code of the table's rows. A rate limit has none, nor has a negative code of a server. */
+/* The code of the table's rows. A negative code of a server has none. */
 static int64_t key_of(const cql__failed_attempt *failed) {
   if (failed->status != CQL_ESERVER) return failed->status;
-  int limited = failed->rate_limit_code && failed->code == failed->rate_limit_code;
-  return limited || failed->code < 0 ? INT64_MAX : failed->code;
+  return failed->code < 0 ? INT64_MAX : failed->code;
 }
 
 int cql__retry_default(const cql__failed_attempt *failed, uint8_t *once) {

@@ -13,8 +13,6 @@ enum { CQL__RETRY_RETHROW = 0, CQL__RETRY_SAME, CQL__RETRY_NEXT, CQL__RETRY_IGNO
 typedef struct cql__failed_attempt {
   int32_t status;                   /* CQL_ESERVER, CQL_ECONNECTION or another CQL_E* */
   int32_t code;                     /* with CQL_ESERVER: the server's [spec 9] */
-  int32_t rate_limit_code;          /* which one tells of a rate limit, as the connection learned;
-                                       0: none does */
   const cql_error_detail_t *detail; /* what the server told beside the code; NULL: nothing */
   uint16_t consistency;             /* that the request went out with */
   uint8_t idempotent;               /* its user says that it may happen twice */

@@ -33,7 +33,6 @@ local function judge(given, request)
   local failed = ffi.new "cql__failed_attempt"
   failed.status = given.status or C.CQL_ESERVER
   failed.code = given.code or CODES[given[1]] or 0
-  failed.rate_limit_code = given.rate_limit_code or 0
   failed.consistency = given.consistency or C.CQL_LOCAL_QUORUM
   failed.idempotent = given.idempotent and 1 or 0
   failed.prepare = given.prepare and 1 or 0
@@ -201,15 +200,7 @@ describe("the default retry policy", function()
     assert.equal("rethrow", judge { "SYNTAX_ERROR", prepare = true })
   end)
 
-  it("never retries a rate limit, by the code that the connection learned", function()
-    assert.equal("rethrow", judge { code = 0xF000, rate_limit_code = 0xF000, idempotent = true })
-    for name, code in pairs(CODES) do -- a server may choose any
-      if code ~= 0 then
-        assert.equal("rethrow", judge { name, rate_limit_code = code, idempotent = true })
-      end
-    end
-    assert.equal("next", judge { "OVERLOADED", rate_limit_code = 0xF000, idempotent = true })
-    assert.equal("next", judge(with(LOST, { rate_limit_code = C.CQL_ECONNECTION,
-      idempotent = true })))
+  it("never retries a rate limit", function()
+    assert.equal("rethrow", judge { code = C.CQL_RATE_LIMIT_ERROR, idempotent = true })
   end)
 end)
