@@ -193,6 +193,7 @@ int32_t cql__cluster_shard(const cql__cluster *cluster, const cql_node_t *node,
 /* Another shard of it answers too, if more slowly. */
 static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
                                const cql__wish *wish) {
+  if (node->channel_count == 1) return if_suits(wish, node->channels[0]);
   int32_t shard = cql__cluster_shard(cluster, node, wish);
   if (shard >= 0 && node->channel_count) {
     uint32_t first = cql__pool_first_of(node, (uint32_t)shard);
