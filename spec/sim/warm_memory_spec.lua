@@ -142,10 +142,10 @@ it("the n-th allocation fails, for every n", function()
     collectgarbage()
     return tonumber(C.cql__mem_live())
   end
-  local live, n, more, warmed, most = collect(), 0, nil, nil, 0
+  local live, n, most, more = collect(), 0, 0, nil
   repeat
     n = n + 1
-    local ok
+    local ok, warmed
     ok, more, warmed = pcall(life, n)
     C.cql__mem_fail(0, 0)
     if not ok then error(("allocation %d: %s"):format(n, tostring(more)), 0) end
