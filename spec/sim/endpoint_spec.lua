@@ -128,6 +128,7 @@ describe("behind one address", function()
     world = sim.world(all)
     world:given(unpack(SCHEMA))
     for number = 1, 3 do world:forward("10.9.9.9", 9000 + number, world:node(number)) end
+    world:forward(PROXY, 9042, world:node(1)) -- as a contact point
     world:name("proxy.test", { "10.9.9.9" })
   end
 
@@ -169,7 +170,7 @@ describe("behind one address", function()
   for _, product in ipairs { "cassandra", "scylla" } do
     it("the control connection goes through it, too, to a " .. product, function()
       new_world { product = product }
-      connect(through "10.9.9.9", { port = 9042, contact_points = "10.9.9.9:9001" })
+      connect(through(PROXY), { port = 9042 })
       local own = { "127.0.0.1:9042", "127.0.0.2:9042", "127.0.0.3:9042" }
       assert.same(own, addresses())
       local been = {}
@@ -206,7 +207,7 @@ describe("behind one address", function()
     end
     connect(function(node)
       return { address = PROXY .. ":443", name = node.address:match "^(.*):" .. ".test" }
-    end, { port = 9042, contact_points = PROXY .. ":9001" })
+    end, { port = 9042 })
     local own = { "127.0.0.1:9042", "127.0.0.2:9042", "127.0.0.3:9042" }
     assert.same(own, addresses())
     for _ = 1, 5 do
@@ -219,6 +220,51 @@ describe("behind one address", function()
       assert.same(own, addresses())
     end
     for _, event in ipairs(told) do assert.not_equal("node_removed", event.name) end
+  end)
+
+  it("a node that is up again is connected to at once, though its port isn't known", function()
+    new_world { product = "scylla" }
+    connect(through(PROXY), { reconnect_min_ms = 60000, reconnect_max_ms = 90000 })
+    assert.same({ "127.0.0.1:9001", "127.0.0.2:9001", "127.0.0.3:9001" }, addresses())
+    world:node(2):kill()
+    settle(120000)
+    assert.equal("127.0.0.2:9001 down", addresses()[2])
+    world:node(2):start()
+    settle(3000)
+    assert.equal("127.0.0.2:9001", addresses()[2])
+  end)
+
+  it("their own port is that of the contact point that was asked first", function()
+    new_world { product = "scylla" }
+    local at = { 9001, 9002, 9003 }
+    connect(function(node)
+      return PROXY .. ":" .. at[tonumber(node.address:match "%.(%d+):")]
+    end, { contact_points = "10.9.9.9:9001,10.9.9.9:9002,10.9.9.9:9003" })
+    local before = addresses()
+    for round = 1, 10 do
+      at = round % 2 == 0 and { 9001, 9002, 9003 } or { 1, 1, 1 } -- only contact points answer
+      for _, c in ipairs(world:connections()) do c:finish "reset" end
+      settle(5000)
+    end
+    assert.same(before, addresses())
+    for _, event in ipairs(told) do assert.not_equal("node_moved", event.name) end
+  end)
+
+  it("what is told of a connection says where it was dialled", function()
+    new_world()
+    connect(through(PROXY))
+    assert.truthy(session:dump():find("connection serving, at 10.9.9.9:9002", 1, true))
+    world:node(2):kill()
+    settle()
+    local failed = 0
+    for _, event in ipairs(told) do
+      if event.name == "connection_failed" then
+        failed = failed + 1
+        assert.equal("127.0.0.2:9042", event.address)
+        assert.equal("10.9.9.9:9002: ", event.message:sub(1, 15))
+      end
+    end
+    assert.is_true(failed > 0)
   end)
 
   it("a name that is looked up is that for TLS, unless another is told", function()

@@ -251,6 +251,18 @@ static int try_plain(cql__channel *channel, int error, const char *why) {
   return 1;
 }
 
+/* The reason, and, where that isn't the node's own address, where it was dialled. */
+static void fail_connection(cql__channel *channel, int error, const char *why) {
+  const cql__connection *connection = &channel->connection;
+  char address[CQL__ADDRESS_TEXT], text[sizeof address + sizeof connection->why];
+  if (channel->node->cluster->elsewhere) {
+    cql__address_to_text(&connection->address, address);
+    snprintf(text, sizeof text, "%s: %s", address, why);
+    why = text;
+  }
+  if (!try_plain(channel, error, why)) open_failed(channel, error, why);
+}
+
 void cql__channel_on_closed(void *owner, cql__connection *connection, int error, const char *why) {
   cql__channel *channel = owner;
   cql_node_t *node = channel->node;
@@ -271,7 +283,7 @@ void cql__channel_on_closed(void *owner, cql__connection *connection, int error,
     return;
   }
   if (!served) {
-    if (!try_plain(channel, error, why)) open_failed(channel, error, why);
+    fail_connection(channel, error, why);
     return;
   }
   channel->failures++;

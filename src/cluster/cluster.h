@@ -36,7 +36,7 @@ struct cql__cluster {
   int tls;
   uint32_t reconnect_min_ms, reconnect_max_ms;
   uint32_t resolve_timeout_ms;
-  uint16_t port;      /* of nodes whose own one nobody tells, if `elsewhere` */
+  uint16_t port;      /* of nodes whose own one nobody tells, if `elsewhere`; 0: not known yet */
   uint8_t elsewhere;  /* nodes may be reached at other addresses than their own: see endpoint.h */
   uint8_t asks;       /* the host, where that is */
   uint8_t names_told; /* for TLS, by the configuration */

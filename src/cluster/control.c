@@ -112,11 +112,15 @@ static int send_query(cql__control *control, const char *text) {
 
 /* ---- what it reads ---- */
 
-/* Where rows were read, for what they don't tell. Behind something that leads elsewhere the port is
- * not the nodes' own. */
+/* Where rows were read, for what they don't tell. Where nodes are reached elsewhere the port is
+ * that of the first contact point for all of them, so that they stay where they are, whoever is
+ * asked. */
 static cql__address place_of(const cql__control *control) {
+  cql__cluster *cluster = control->cluster;
   cql__address place = control->connection.address;
-  if (control->cluster->elsewhere) place.port = control->cluster->port;
+  if (!cluster->elsewhere) return place;
+  if (!cluster->port) cluster->port = place.port;
+  place.port = cluster->port;
   return place;
 }
 
@@ -524,17 +528,26 @@ static void check(cql__channel *channel, void *user) {
   cql__connection_check(&channel->connection);
 }
 
+/* Where nodes are reached elsewhere nobody knows their own ports for sure. */
+static int is_at(const cql_node_t *node, const cql__address *address) {
+  cql__address own = node->data.address;
+  if (node->cluster->elsewhere) own.port = address->port;
+  return cql__address_equal(&own, address);
+}
+
 /* An event alone never takes a node up or down: it has us look at once. */
 static void on_status(cql__control *control, const cql__event *event) {
   cql__address address = {.length = (uint8_t)event->address.length, .port = (uint16_t)event->port};
   if (event->address.length != 4 && event->address.length != 16) return;
   memcpy(address.bytes, event->address.data, address.length);
-  const cql_node_t *node = cql__cluster_at(control->cluster, &address);
-  int is_up = cql__slice_is(event->change, "UP");
-  if (node)
-    cql__node_each(node, is_up ? hurry : check, NULL);
-  else if (is_up)
-    refresh_soon(control, &control->wants_topology);
+  const cql__cluster *cluster = control->cluster;
+  int is_up = cql__slice_is(event->change, "UP"), known = 0;
+  for (uint32_t i = 0; i < cluster->node_count; i++) {
+    if (!is_at(cluster->nodes[i], &address)) continue;
+    cql__node_each(cluster->nodes[i], is_up ? hurry : check, NULL);
+    known = 1;
+  }
+  if (is_up && !known) refresh_soon(control, &control->wants_topology);
 }
 
 static int is_what(const cql__event *event, const char *target) {

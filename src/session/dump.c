@@ -41,6 +41,11 @@ static void say_channel(cql__channel *channel, void *user) {
   const cql__connection *c = &channel->connection;
   say(t, "    connection %s%s%s", names[c->state], c->retiring ? ", retiring" : "",
       channel->surplus ? ", surplus" : "");
+  if (channel->node->cluster->elsewhere && c->state != CQL__CLOSED) {
+    char address[CQL__ADDRESS_TEXT];
+    cql__address_to_text(&c->address, address);
+    say(t, ", at %s", address);
+  }
   if (c->features.shard_told >= 0) say(t, ", shard %d", c->features.shard_told);
   if (c->state == CQL__SERVING)
     say(t, " v%d%s: %u in flight, %u orphans, %zu bytes unsent%s", c->version,

@@ -421,7 +421,6 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->reconnect_min_ms = (uint32_t)config->reconnect_min_ms;
   cluster->reconnect_max_ms = (uint32_t)config->reconnect_max_ms;
   cluster->resolve_timeout_ms = (uint32_t)config->resolve_timeout_ms;
-  cluster->port = (uint16_t)config->port;
   cluster->elsewhere = cluster->asks = (uint8_t)config->ask_endpoint;
   cluster->names_told = config->tls_name || config->tls_sni;
   cluster->version_pinned = config->protocol_version != 0;
@@ -451,6 +450,7 @@ static int read_routes(cql_session_t *session) {
   if (!config->discover)
     return bad_routes(session, "need to know the nodes: discover can't be false");
   cluster->elsewhere = 1;
+  cluster->port = (uint16_t)config->port; /* contact points are seldom nodes */
   int error = cql__client_routes_init(&cluster->client_routes, config->client_routes, cluster->tls);
   if (error != CQL_EVALUE) return error;
   return bad_routes(session, "takes at most 100 connection ids of 1 to 255 bytes");
