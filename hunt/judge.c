@@ -245,7 +245,7 @@ static void judge_memory(const guest *g) {
   CHECK(blocks <= slots, "at rest: %d blocks are out for %d slots", (int)blocks, (int)slots);
 }
 
-static void judge_connections(const guest *g, const cql_metrics_t *m) {
+int64_t judge_wanted(const guest *g) {
   const script *s = &w.script;
   int64_t wanted = 0;
   for (int i = 0; i < w.node_count; i++) {
@@ -256,7 +256,12 @@ static void judge_connections(const guest *g, const cql_metrics_t *m) {
     int is_far = distance == CQL_DISTANCE_REMOTE && OF(s, remote);
     wanted += (is_far ? OF(s, remote) : OF(s, connections)) * (w.shards[i] ? w.shards[i] : 1);
   }
-  CHECK(m->connections == wanted, "at rest: %u connections, not %d", m->connections, (int)wanted);
+  return wanted;
+}
+
+static void judge_connections(const guest *g, const cql_metrics_t *m) {
+  int wanted = (int)judge_wanted(g);
+  CHECK((int)m->connections == wanted, "at rest: %u connections, not %d", m->connections, wanted);
 }
 
 /* `fresh`: connections on which an answer is owed for ever have been replaced. */

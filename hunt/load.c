@@ -173,6 +173,7 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
                .placed = what->placed != 0,
                .number = (uint64_t)w.submitted};
   adapt(a, g);
+  if (a->kind != KIND_EXECUTE) a->placed = 0;
   cql_options_t o;
   cql_options_init(&o);
   if (a->idempotent) o.flags = CQL_OPTION_IDEMPOTENT;
@@ -196,8 +197,11 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
 
 int load_next(void) {
   wish what = script_wish(&w.script, w.submitted);
+  guest *g = &w.guests[w.submitted % w.guest_count];
   if (!OF(&w.script, timeouts)) what.small_timeout = 0;
-  return load_submit(&w.guests[w.submitted % w.guest_count], &what, 0, NULL);
+  what.placed =
+      what.kind == KIND_EXECUTE && world_chance(4) == 0 && g->session && place_is_sure(g, what.key);
+  return load_submit(g, &what, 0, NULL);
 }
 
 static int is_wanted(int statement) {

@@ -176,6 +176,9 @@ void place_refresh(void);
 /* Of a key of ks.t. */
 int64_t place_token(int key);
 uint8_t place_distance(const guest *g, int node);
+/* Would a request of this key, submitted now, find its replica's connection with room, whatever else
+ * is under way? */
+int place_is_sure(guest *g, int key);
 /* Where a request would go is in order. */
 void place_judge_plan(const guest *g, const asked *a, cql_request_t *request);
 void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c);
@@ -196,6 +199,8 @@ static inline int shift_is_read(const asked *a) {
 
 /* ---- judge.c ---- */
 
+/* How many connections a session has where nothing stands in the way. */
+int64_t judge_wanted(const guest *g);
 void judge_step(guest *g);
 void judge_overdue(void);
 void judge_answer(const guest *g, const asked *a, const cql_completion_t *c);
