@@ -6,7 +6,13 @@
 #include "report.h"
 #include "world.h"
 
-enum { UNAVAILABLE = 0x1000, OVERLOADED = 0x1001, WRITE_TIMEOUT = 0x1100, READ_TIMEOUT = 0x1200 };
+enum {
+  UNAVAILABLE = 0x1000,
+  OVERLOADED = 0x1001,
+  TRUNCATE_ERROR = 0x1003,
+  WRITE_TIMEOUT = 0x1100,
+  READ_TIMEOUT = 0x1200
+};
 enum { INVALID = 0x2200, UNPREPARED = 0x2500, REPREPARES = 3 };
 enum { LATENESS = 5 * MILLISECOND }; /* of a host that is awake */
 
@@ -77,6 +83,18 @@ static void judge_tally(const asked *a, cql_result_t *result) {
         (int)w.acknowledged[a->key], (int)w.unknown[a->key]);
 }
 
+static void judge_defined(const asked *a, const cql_result_t *result) {
+  static const char *const changes[DEFINES] = {"CREATED", "DROPPED", ""};
+  const char *wanted = changes[a->key % DEFINES];
+  cql_schema_change_t change;
+  if (!result || result->kind == CQL_RESULT_VOID) return; /* it was so already */
+  CHECK(cql_result_schema_change(result, &change) == 0, "no change of the schema");
+  CHECK(change.change.length == (int32_t)strlen(wanted) &&
+            memcmp(change.change.data, wanted, strlen(wanted)) == 0 && change.name.length == 1 &&
+            *change.name.data == 'd',
+        "another's change of the schema");
+}
+
 void judge_content(const asked *a, cql_result_t *result) {
   if (a->kind == KIND_PREPARE || a->kind == KIND_SETUP) {
     judge_prepared(a, result);
@@ -86,6 +104,10 @@ void judge_content(const asked *a, cql_result_t *result) {
   CHECK(warned == 0 || a->fate == FATE_WARNED, "another's warning");
   if (a->kind == KIND_BATCH || a->kind == KIND_BOUND_BATCH || a->kind == KIND_COUNT) {
     CHECK(!result || result->kind == CQL_RESULT_VOID, "a write with another's answer");
+    return;
+  }
+  if (a->kind == KIND_DEFINE) {
+    judge_defined(a, result);
     return;
   }
   CHECK(result && result->kind == CQL_RESULT_ROWS, "no rows");
@@ -108,6 +130,13 @@ static int is_too_big(const asked *a) {
   return OF(&w.script, frames) && is_row(a) && load_content(0, a->key, room) > FRAME_MAX;
 }
 
+/* Each change may come before the one before has reached all nodes. */
+static int may_disagree(const asked *a) {
+  int is_short = a->due - a->since < TIMEOUT_MS * MILLISECOND;
+  return is_short || w.defines > a->defines + 1 || fault_since(CAUSE_SLOW, a->since) ||
+         fault_since(CAUSE_DOWN, a->since);
+}
+
 static void judge_success(const guest *g, const asked *a, const cql_completion_t *c) {
   static const int64_t hopeless = BIT(FATE_OVERLOADED) | BIT(FATE_INVALID) | BIT(FATE_LAZY) |
                                   BIT(FATE_SILENT) | BIT(FATE_ASTRAY) | BIT(FATE_FLIPPED) |
@@ -117,6 +146,7 @@ static void judge_success(const guest *g, const asked *a, const cql_completion_t
   CHECK(!is_too_big(a) || OF(&w.script, lz4), "an answer larger than frame_size_max");
   CHECK(!a->cancelled, "success after it was cancelled");
   judge_content(a, c->result);
+  CHECK(c->schema_agreed != 0 || may_disagree(a), "nodes don't agree on the schema");
   if (a->kind == KIND_BARE && a->uses == g->uses && !g->use_open)
     CHECK(keyspace_of(a, c->result) == a->keyspace, "an answer from another keyspace");
 }
@@ -125,7 +155,8 @@ static void judge_success(const guest *g, const asked *a, const cql_completion_t
 
 static int is_told(int code, const asked *a) {
   if (code == INVALID && shift_was_gone(a)) return 1;
-  int known = code == UNAVAILABLE || code == WRITE_TIMEOUT || code == READ_TIMEOUT;
+  int known = code == UNAVAILABLE || (code == TRUNCATE_ERROR && a->kind == KIND_DEFINE) ||
+              code == WRITE_TIMEOUT || code == READ_TIMEOUT;
   return known && fault_since(CAUSE_DOWN, a->since);
 }
 
@@ -207,8 +238,8 @@ void judge_step(guest *g) {
   if (m.own > g->own_most) g->own_most = m.own;
   CHECK(m.taken == open, "%u slots are taken for %d requests", m.taken, (int)open);
   uint64_t under_way = m.in_flight + m.queued, owed = m.requests - m.completed;
-  CHECK(under_way >= owed && under_way <= owed + m.own, "in flight %u, queued %u of %d",
-        m.in_flight, m.queued, (int)(m.requests - m.completed));
+  CHECK(under_way + (uint64_t)g->defines >= owed && under_way <= owed + m.own,
+        "in flight %u, queued %u of %d", m.in_flight, m.queued, (int)(m.requests - m.completed));
 }
 
 static void judge_guest_time(const guest *g) {

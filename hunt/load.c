@@ -87,6 +87,17 @@ static int say_batch(cql_request_t *request, const asked *a, cql_prepared_t *ins
   return cql_batch_add_prepared(request, insert, encoded, used + 4 + length, 2);
 }
 
+/* None of them does another harm, in whatever order. */
+static int say_define(cql_request_t *request, const asked *a) {
+  static const char *const texts[DEFINES] = {
+      [DEFINE_CREATE] = "CREATE TABLE IF NOT EXISTS ks.d (id int PRIMARY KEY)%s",
+      [DEFINE_DROP] = "DROP TABLE IF EXISTS ks.d%s",
+      [DEFINE_TRUNCATE] = "TRUNCATE ks.e%s"};
+  char text[100];
+  int size = snprintf(text, sizeof text, texts[a->key % DEFINES], mark_of(a->fate));
+  return cql_request_query(request, text, (size_t)size);
+}
+
 static int say(cql_request_t *request, const guest *g, const asked *a) {
   static const char *const texts[KINDS] = {
       [KIND_READ] = "SELECT id, v FROM ks.t WHERE id = %d%s",
@@ -103,6 +114,7 @@ static int say(cql_request_t *request, const guest *g, const asked *a) {
       return say_bound(request, g->statements[STATEMENT_SHIFTING], 8, a->key);
     case KIND_BATCH: return say_batch(request, a, NULL);
     case KIND_BOUND_BATCH: return say_batch(request, a, g->statements[STATEMENT_INSERT]);
+    case KIND_DEFINE: return say_define(request, a);
     case KIND_SETUP: return say_setup(request, a->at);
     default: return say_text(request, texts[a->kind], a);
   }
@@ -168,6 +180,7 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
                .lost = g->lost,
                .forgets = w.forgets,
                .shifts = w.shifts,
+               .defines = w.defines,
                .uses = g->uses - (uint64_t)g->use_open, /* one under way is one in its life */
                .keyspace = (uint8_t)g->keyspace,
                .placed = what->placed != 0,
@@ -188,6 +201,10 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
     place_judge_plan(g, a, request);
   cql_submit(request, (uint32_t)(a - w.slots));
   g->open++;
+  if (a->kind == KIND_DEFINE) {
+    g->defines++;
+    w.defines++;
+  }
   if (g->open + g->use_open > g->taken_most) g->taken_most = g->open + g->use_open;
   w.open++;
   w.submitted++;
@@ -273,6 +290,7 @@ void load_complete(guest *g, const cql_completion_t *c) {
         c->tag);
   slot->open = 0;
   g->open--;
+  g->defines -= slot->kind == KIND_DEFINE;
   w.open--;
   asked a = *slot;
   judge_answer(g, &a, c);

@@ -101,6 +101,7 @@ void script_draw(script *s, uint64_t seed) {
   OF(s, home) = chance_below(&state, HOMES);
   OF(s, ask) = chance_below(&state, 2);
   OF(s, remote) = chance_below(&state, 3);
+  OF(s, agreement) = chance_below(&state, 2) * (1 + chance_below(&state, 100));
   reconcile(s);
   OF(s, requests) = OF(s, depth) * 20 + 500;
   s->drawn_faults = OF(s, faults);
@@ -171,11 +172,12 @@ wish script_wish(const script *s, int64_t index) {
   uint64_t state = chance_at(s->seed, PURPOSE_WISH, (uint64_t)index);
   int kind = pick_bit(s->drawn_kinds, chance_next(&state));
   if (chance_below(&state, 4) && s->drawn_kinds & BIT(KIND_EXECUTE)) kind = KIND_EXECUTE;
+  if (kind == KIND_DEFINE && chance_below(&state, 16)) kind = KIND_READ; /* they take long */
   wish out = {.kind = OF(s, kinds) & BIT(kind) ? kind : KIND_READ};
   out.fate = pick_fate(s, chance_next(&state));
   if (kind == KIND_PREPARE) out.fate = FATE_GOOD;
   out.key = (int)chance_below(&state, KEYS);
-  out.idempotent = chance_below(&state, 2) && kind != KIND_COUNT;
+  out.idempotent = chance_below(&state, 2) && kind != KIND_COUNT && kind != KIND_DEFINE;
   out.small_timeout = 1 + (int)chance_below(&state, 20);
   return out;
 }

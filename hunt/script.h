@@ -66,6 +66,7 @@
   XX(COUNT, "count")                                                                               \
   XX(SHIFTING, "shifting")                                                                         \
   XX(BOUND_SHIFTING, "bound-shifting")                                                             \
+  XX(DEFINE, "define")                                                                             \
   XX(SETUP, "setup")                                                                               \
   XX(TALLY, "tally")
 
@@ -97,7 +98,8 @@
   XX(slots, 0)                                                                                     \
   XX(frames, 0)                                                                                    \
   XX(connections, 1)                                                                               \
-  XX(remote, 0)
+  XX(remote, 0)                                                                                    \
+  XX(agreement, 0)
 
 enum {
 #define STEP_ENUM(name, text) STEP_##name,

@@ -97,6 +97,7 @@ static void build_nodes(void) {
                                                [SLOW_SOMETIMES] = "1ms, 1% 200ms",
                                                [SLOW_EVEN] = "200us"};
   const script *s = &w.script;
+  char agreement[24];
   set_number(CQL_SIM_ALL, "protocol_max", OF(s, version));
   if (OF(s, shards)) {
     set(CQL_SIM_ALL, "product", "scylla");
@@ -107,6 +108,9 @@ static void build_nodes(void) {
   set(CQL_SIM_ALL, "latency", latencies[OF(s, slow)]);
   if (OF(s, slow) == SLOW_SOME && !(OF(s, fates) & BIT(FATE_TWICE)))
     set(CQL_SIM_ALL, "bandwidth", "3000000");
+  set(CQL_SIM_ALL, "truncate_timeout", "5s"); /* all that is owed comes before the rest is over */
+  snprintf(agreement, sizeof agreement, "exp %dms", (int)OF(s, agreement));
+  if (OF(s, agreement)) set(CQL_SIM_ALL, "agreement", agreement);
   if (OF(s, auth)) {
     set(CQL_SIM_ALL, "auth", "password");
     cql_sim_user(w.sim, "u", "p");
@@ -154,6 +158,7 @@ static void build(void) {
   world_cql("CREATE TABLE other.t (id bigint PRIMARY KEY, v text)");
   world_cql("CREATE TABLE ks.c (p int, c int, PRIMARY KEY (p, c))");
   shift_restore();
+  world_cql("CREATE TABLE ks.e (id int PRIMARY KEY)");
   world_cql("CREATE TABLE num.n (id int PRIMARY KEY, n counter)");
   world_fill(0);
   world_fill(1);

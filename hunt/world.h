@@ -12,14 +12,16 @@ enum { FRAME_MAX = 4096, NOWHERE = 1000 };
 /* A guest's prepared statements: those that read, by fate, then the one that inserts, the one that
  * pages and the one that reads the table that changes. */
 enum { STATEMENT_INSERT = FATES, STATEMENT_PAGES, STATEMENT_SHIFTING, STATEMENTS };
+/* What changes the schema, by a request's key. */
+enum { DEFINE_CREATE, DEFINE_DROP, DEFINE_TRUNCATE, DEFINES };
 /* The tag of a session's USE; those below are slots. */
 enum { TAG_USE = SLOTS };
 
 /* One request under way. */
 typedef struct asked {
-  int64_t since, due;                   /* by the virtual clock */
-  uint64_t lost, forgets, uses, shifts; /* how many there had been */
-  int32_t key, at;                      /* at: the page's first row, or which statement */
+  int64_t since, due;                            /* by the virtual clock */
+  uint64_t lost, forgets, uses, shifts, defines; /* how many there had been */
+  int32_t key, at;                               /* at: the page's first row, or which statement */
   uint8_t kind, fate, guest, open, cancelled, idempotent, keyspace;
   uint8_t early;   /* its session was not ready yet */
   uint8_t placed;  /* it must go to the nearest replica */
@@ -51,6 +53,7 @@ typedef struct guest {
   cql_prepared_t *statements[STATEMENTS];
   uint8_t asked_for[STATEMENTS];
   int64_t open;
+  int64_t defines; /* of them change the schema: answered, they wait until nodes agree */
   int64_t stalled_until;
   int64_t closed_by; /* it closes: CLOSED must have come; 0: it doesn't */
   int ready, closed;
@@ -86,7 +89,7 @@ typedef struct world {
   uint64_t epoch;   /* counts what the hosts think of how near nodes are */
   int has_tablets, moves;
   shape shapes[SHAPES]; /* the newest, by the number of the change */
-  uint64_t shifts;
+  uint64_t shifts, defines;
   uint8_t shards[NODES_MAX];
   int exhausted; /* so many sockets are still to fail */
   uint8_t host_ids[NODES_MAX][16];
@@ -176,7 +179,7 @@ void place_refresh(void);
 /* Of a key of ks.t. */
 int64_t place_token(int key);
 uint8_t place_distance(const guest *g, int node);
-/* Would a request of this key, submitted now, find its replica's connection with room, whatever else
+/* Would a request of this key, submitted now, find room on its replica's connection, whatever else
  * is under way? */
 int place_is_sure(guest *g, int key);
 /* Where a request would go is in order. */

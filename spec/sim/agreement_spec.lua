@@ -37,6 +37,20 @@ after_each(function()
 end)
 
 describe("a change of the schema", function()
+  it("may overtake another: all have the newer one then", function()
+    world = sim.world { seed = 3, nodes = 4, agreement = "1ms..500ms" }
+    connect()
+    local futures = {}
+    for i = 1, 20 do
+      futures[i] = session:submit(KEYSPACE:format("k" .. i), nil, { agreement = false })
+    end
+    for i = 1, 20 do assert(futures[i]:wait()) end
+    assert.is_false(session:check_schema_agreement())
+    world.cql.sleep(600)
+    assert.is_true(session:check_schema_agreement())
+    settled()
+  end)
+
   it("is waited for until all nodes have it", function()
     world = sim.world { seed = 3, nodes = 3, agreement = "2s" }
     connect()

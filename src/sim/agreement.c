@@ -30,13 +30,18 @@ typedef struct news {
   cql__list link; /* in sim->news */
   cql__sim_timer timer;
   cql__sim_node *node;
+  uint64_t number;
   uint8_t version[16];
   cql__sim_buffer body;
   uint8_t is_there; /* but the node stands still, and will hear of it when it goes on */
 } news;
 
-static void learn(cql__sim_node *node, const uint8_t *version, cql_slice_t body) {
-  memcpy(node->schema_version, version, 16);
+/* One change may overtake another: a node doesn't go back to the older one. */
+static void learn(cql__sim_node *node, uint64_t number, const uint8_t *version, cql_slice_t body) {
+  if (number > node->schema_number) {
+    node->schema_number = number;
+    memcpy(node->schema_version, version, 16);
+  }
   if (cql__sim_node_runs(node)) cql__sim_node_tell(node, 4, body);
 }
 
@@ -53,7 +58,7 @@ static void on_schema(cql__sim_timer *timer) {
     n->is_there = 1;
     return;
   }
-  learn(n->node, n->version, cql__sim_slice(&n->body));
+  learn(n->node, n->number, n->version, cql__sim_slice(&n->body));
   free_news(n);
 }
 
@@ -63,7 +68,7 @@ static void send_news(cql__sim_node *node, const uint8_t *version, cql_slice_t b
   cql_sim_t *sim = node->sim;
   int is_there = delay == 0;
   if (is_there && node->state != CQL_SIM_PAUSED) {
-    learn(node, version, body);
+    learn(node, sim->schema_changes, version, body);
     return;
   }
   news *n = cql__sim_alloc(sizeof *n);
@@ -71,6 +76,7 @@ static void send_news(cql__sim_node *node, const uint8_t *version, cql_slice_t b
   cql__list_append(&sim->news, &n->link);
   n->node = node;
   n->is_there = (uint8_t)is_there;
+  n->number = sim->schema_changes;
   memcpy(n->version, version, 16);
   cql__sim_put(&n->body, body.data, (size_t)body.length);
   if (!is_there) cql__sim_timer_set(&sim->clock, &n->timer, sim->clock.now + delay);
@@ -82,7 +88,7 @@ void cql__sim_news_hear(cql__sim_node *node) {
     news *n = cql__container(at, news, link);
     at = at->next;
     if (n->node != node || !n->is_there) continue;
-    learn(node, n->version, cql__sim_slice(&n->body));
+    learn(node, n->number, n->version, cql__sim_slice(&n->body));
     free_news(n);
   }
 }
@@ -102,6 +108,7 @@ void cql__sim_news_free(cql_sim_t *sim) {
 
 /* Drops what depended on it, and gives the EVENT's body. */
 static void apply(cql_sim_t *sim, const cql_schema_change_t *change, cql__sim_buffer *body) {
+  sim->schema_changes++;
   if (cql__slice_is(change->change, "DROPPED") && !cql__slice_is(change->target, "TYPE"))
     cql__sim_tablets_drop(sim, change->keyspace, change->name);
   for (size_t i = 0; i < sim->node_count; i++) evict(sim->nodes[i], change);

@@ -8,6 +8,7 @@ static void on_booted(cql__sim_timer *timer) {
   node->state = CQL_SIM_UP;
   cql__sim_news_forget(node);
   cql__store_version(cql__sim_store(sim), node->schema_version);
+  node->schema_number = sim->schema_changes;
   cql__sim_tablets_fit(sim, node);
   if (!node->member) {
     node->member = 1;

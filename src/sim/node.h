@@ -56,6 +56,7 @@ typedef struct cql__sim_node {
   size_t view_count;
   cql__sim_timer booting;
   uint8_t schema_version[16]; /* that it has reached */
+  uint64_t schema_number;     /* of the change that made it */
   cql__list clients;          /* in the order of accepting */
   cql__list prepared;
   uint32_t prepared_count;

@@ -71,8 +71,9 @@ struct cql_sim_s {
   int32_t next_rule;
   cql__sim_journal journal;
   cql__list alarms, alarms_due;
-  cql__list events;   /* of cql__sim_later() */
-  cql__list news;     /* of the schema; see agreement.c */
+  cql__list events; /* of cql__sim_later() */
+  cql__list news;   /* of the schema; see agreement.c */
+  uint64_t schema_changes;
   cql__system system; /* of the last that asked */
   cql__system_node *peers;
   cql__sim_serving *serving; /* NULL: on the virtual network alone */
