@@ -291,6 +291,29 @@ describe("behind one address", function()
     end
   end)
 
+  it("a function that fails is asked again, for control too", function()
+    new_world()
+    local fails
+    connect(function(node)
+      if fails then error "not now" end
+      return PROXY .. ":" .. port_of(node)
+    end)
+    fails = true
+    for number = 1, 3 do world:forward(PROXY, 9000 + number) end
+    world:forward(PROXY, 9042)
+    for _, c in ipairs(world:connections()) do c:finish "reset" end
+    settle(20000)
+    assert.equal(0, #world:connections())
+    local failed = {}
+    for _, event in ipairs(told) do failed[event.name] = true end
+    assert.is_true(failed.connection_failed and failed.control_failed)
+    for number = 1, 3 do world:forward(PROXY, 9000 + number, world:node(number)) end
+    fails = false -- the contact points stay away
+    settle()
+    assert.equal(1, #controls())
+    for _, node in ipairs(session:nodes()) do assert.is_true(node.up) end
+  end)
+
   it("a name may stand for it, which is looked up for each connection", function()
     new_world()
     connect(through "proxy.test")
