@@ -5,6 +5,15 @@ local SHOP = "CREATE KEYSPACE shop WITH replication = "
   .. "{'class': 'NetworkTopologyStrategy', 'dc1': 2, 'dc2': 1}"
 local BY_ID = "SELECT name FROM shop.items WHERE id = ?"
 
+-- A stream's id in ScyllaDB's tables of changes.
+local function stream_of(token)
+  local bytes = {}
+  for i = 1, 8 do
+    bytes[i] = string.char(tonumber(bit.band(bit.rshift(token, 64 - 8 * i), 0xFFLL)))
+  end
+  return table.concat(bytes) .. "whatever"
+end
+
 describe("a session", function()
   local world, session
 
@@ -51,6 +60,27 @@ describe("a session", function()
         assert.same(addresses(world:replicas("shop", token)), replicas)
       end
     end)
+
+  it("finds the rows of ScyllaDB's tables of changes, whose keys begin with their token", function()
+    local create = "CREATE TABLE shop.%s (stream blob PRIMARY KEY, name text)"
+    local by_stream = "SELECT name FROM shop.%s WHERE stream = ?"
+    local found = {}
+    for _, name in ipairs { "items_scylla_cdc_log", "scylla_cdc_logs" } do
+      world:given(create:format(name))
+      found[name] = 0
+      for i = -8, 8 do
+        local token, replicas = 1000000000000000000LL * i, {}
+        for _, place in ipairs(assert(session:plan(by_stream:format(name), { stream_of(token) }))) do
+          if place.replica then replicas[#replicas + 1] = place.node.address end
+        end
+        table.sort(replicas)
+        local expected = table.concat(addresses(world:replicas("shop", token)), " ")
+        if table.concat(replicas, " ") == expected then found[name] = found[name] + 1 end
+      end
+    end
+    assert.equal(17, found.items_scylla_cdc_log)
+    assert.is_true(found.scylla_cdc_logs < 17) -- by their hash
+  end)
 
   it("sends the first requests of its life to replicas, however long it takes to learn of them",
     function()

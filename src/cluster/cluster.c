@@ -191,9 +191,8 @@ int32_t cql__cluster_shard(const cql__cluster *cluster, const cql_node_t *node,
 }
 
 /* Another shard of it answers too, if more slowly. */
-static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
-                               const cql__wish *wish) {
-  if (node->channel_count == 1) return if_suits(wish, node->channels[0]);
+static cql__channel *choose_of_node(cql__cluster *cluster, const cql_node_t *node,
+                                    const cql__wish *wish) {
   int32_t shard = cql__cluster_shard(cluster, node, wish);
   if (shard >= 0 && node->channel_count) {
     uint32_t first = cql__pool_first_of(node, (uint32_t)shard);
@@ -202,6 +201,12 @@ static cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
     if (chosen) return chosen;
   }
   return choose_of(cluster->rand, node->channels, node->channel_count, wish);
+}
+
+static inline cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *node,
+                                      const cql__wish *wish) {
+  if (node->channel_count != 1) return choose_of_node(cluster, node, wish);
+  return if_suits(wish, node->channels[0]);
 }
 
 /* Of the replicas at one distance: two at random, the less busy of them; else whoever will do. */
