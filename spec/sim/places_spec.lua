@@ -41,6 +41,15 @@ describe("a session", function()
     return found
   end
 
+  local function planned(text, values) -- the replicas among the places of a plan
+    local found = {}
+    for _, place in ipairs(assert(session:plan(text, values))) do
+      if place.replica then found[#found + 1] = place.node.address end
+    end
+    table.sort(found)
+    return found
+  end
+
   it("shows where a statement would go: the replicas of its key, nearest first, then the others",
     function()
       for id = 1, 50 do
@@ -69,17 +78,27 @@ describe("a session", function()
       world:given(create:format(name))
       found[name] = 0
       for i = -8, 8 do
-        local token, replicas = 1000000000000000000LL * i, {}
-        for _, place in ipairs(assert(session:plan(by_stream:format(name), { stream_of(token) }))) do
-          if place.replica then replicas[#replicas + 1] = place.node.address end
+        local token = 1000000000000000000LL * i
+        local plan = planned(by_stream:format(name), { stream_of(token) })
+        local expected = addresses(world:replicas("shop", token))
+        if table.concat(plan, " ") == table.concat(expected, " ") then
+          found[name] = found[name] + 1
         end
-        table.sort(replicas)
-        local expected = table.concat(addresses(world:replicas("shop", token)), " ")
-        if table.concat(replicas, " ") == expected then found[name] = found[name] + 1 end
       end
     end
     assert.equal(17, found.items_scylla_cdc_log)
     assert.is_true(found.scylla_cdc_logs < 17) -- by their hash
+  end)
+
+  it("finds the parts of a key wherever they stand among the values", function()
+    world:given "CREATE TABLE shop.pairs (a int, b int, name text, PRIMARY KEY ((a, b)))"
+    local insert = "INSERT INTO shop.pairs (b, name, a) VALUES (?, ?, ?)"
+    for a = 1, 20 do
+      assert(session:execute(insert, { a + 1, "x", a }))
+      local by_key = "SELECT token(a, b) AS t FROM shop.pairs WHERE a = ? AND b = ?"
+      local token = assert(session:execute(by_key, { a, a + 1 }))[1].t
+      assert.same(addresses(world:replicas("shop", token)), planned(insert, { a + 1, "x", a }))
+    end
   end)
 
   it("sends the first requests of its life to replicas, however long it takes to learn of them",
