@@ -25,7 +25,9 @@ static void host_of(unsigned n, uint8_t out[16]) {
 static void take(cql__client_routes *routes, const uint8_t *bytes, size_t size) {
   uint8_t *copy = copy_of(bytes, size);
   cql__cursor rows = cql__cursor_of(copy, size);
-  int error = cql__client_routes_take(routes, &rows);
+  int error = 0;
+  for (int32_t count = cql__read_i32(&rows); count > 0 && !error; count--)
+    error = cql__client_routes_take(routes, &rows);
   CHECK(error == 0 || error == CQL_ENOMEM || error == CQL_EMALFORMED);
   free(copy);
 }

@@ -116,8 +116,10 @@ static int read_all(const world *w) {
   cql__draft draft;
   cql__draft_init(&draft, cluster_of(w));
   cql__cursor local = rows_of(&w->local), peers = rows_of(&w->peers);
-  int error = cql__draft_local(&draft, &local, &w->at, w->local.columns);
-  if (!error) error = cql__draft_peers(&draft, &peers, &w->at, w->peers.columns);
+  int error = CQL_EMALFORMED;
+  if (cql__read_i32(&local) > 0) error = cql__draft_local(&draft, &local, &w->at, w->local.columns);
+  for (int32_t count = cql__read_i32(&peers); count > 0 && !error; count--)
+    error = cql__draft_peer(&draft, &peers, &w->at, w->peers.columns);
   int sorted = 0;
   while (!error && !sorted) sorted = cql__draft_sort(&draft);
   if (sorted < 0) error = sorted;

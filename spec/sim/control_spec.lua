@@ -410,6 +410,68 @@ describe("rows of nodes", function()
   end)
 end)
 
+describe("all rows at once, by a server that knows no pages,", function()
+  local cluster, held
+
+  -- So many nodes, whose rows are on their way; without its last bytes if that is cut.
+  local function tell(count, cut)
+    cluster = topology.new(count)
+    cluster.own.peers_v2 = function(self, _, _, usual)
+      local say = self.answer
+      function held()
+        function self.answer(to, stream, opcode, body, ...)
+          return say(to, stream, opcode, cut and body:sub(1, -8) or body, ...)
+        end
+        usual()
+        self.answer = nil
+      end
+    end
+    p = cluster:connect({ local_datacenter = "elsewhere" }, 10) -- no node is connected to
+    held()
+  end
+  local function turns_until(reached)
+    for turns = 1, 50 do
+      p:advance(1)
+      cluster:play(p)
+      if reached() then return turns end
+    end
+    error "it never came"
+  end
+  local function asks_on() return cluster:count "keyspaces" == 1 end
+  local function is_blind() return #warnings() > 0 end
+
+  it("are taken in slices, between which the host goes on", function()
+    tell(1 + 64)
+    local few = turns_until(asks_on)
+    p:free()
+    tell(1 + 64 * 3)
+    assert.equal(few + 2, turns_until(asks_on))
+    cluster:run(p, 100)
+    assert.equal(1, told(C.CQL_EVENT_TOPOLOGY))
+  end)
+
+  it("may end with their connection, or with the session, halfway", function()
+    for _, finish in ipairs { function() p:reset(cluster:controls(p)[1]) end,
+      function() C.cql__session_close(p.session, 0) end, function() end } do
+      tell(1 + 64 * 3)
+      p:advance(1)
+      finish()
+      cluster:run(p, 1)
+      assert.is_false(asks_on())
+      p:free()
+    end
+  end)
+
+  it("are of no use where the last can't be read", function()
+    tell(1 + 64, true)
+    local few = turns_until(is_blind)
+    p:free()
+    tell(1 + 64 * 3, true)
+    assert.is_true(turns_until(is_blind) > few)
+    assert.is_false(asks_on())
+  end)
+end)
+
 describe("events", function()
   it("in a burst are one reading, a second later", function()
     local cluster = topology.new(2)

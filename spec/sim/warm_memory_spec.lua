@@ -142,7 +142,8 @@ it("the n-th allocation fails, for every n", function()
     collectgarbage()
     return tonumber(C.cql__mem_live())
   end
-  local live, n, most, more = collect(), 0, 0, nil
+  local live, n, most = collect(), 0, 0
+  local more
   repeat
     n = n + 1
     local ok, warmed

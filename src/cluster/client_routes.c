@@ -171,15 +171,13 @@ static int take_row(cql__client_routes *routes, const cql_slice_t cells[4]) {
 }
 
 int cql__client_routes_take(cql__client_routes *routes, cql__cursor *rows) {
-  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
-    cql_slice_t cells[CQL__CLIENT_ROUTE_COLUMNS];
-    for (int i = 0; i < CQL__CLIENT_ROUTE_COLUMNS; i++) cells[i] = cql__read_bytes(rows);
-    if (rows->broken) return CQL_EMALFORMED;
-    int error = take_row(routes, cells);
-    if (error == CQL_ENOMEM) return error;
-    routes->bad_rows += error != 0;
-  }
-  return rows->broken ? CQL_EMALFORMED : 0;
+  cql_slice_t cells[CQL__CLIENT_ROUTE_COLUMNS];
+  for (int i = 0; i < CQL__CLIENT_ROUTE_COLUMNS; i++) cells[i] = cql__read_bytes(rows);
+  if (rows->broken) return CQL_EMALFORMED;
+  int error = take_row(routes, cells);
+  if (error == CQL_ENOMEM) return error;
+  routes->bad_rows += error != 0;
+  return 0;
 }
 
 /* ---- in force ---- */

@@ -40,7 +40,7 @@ int cql__client_routes_init(cql__client_routes *routes, const char *ids, int tls
 void cql__client_routes_deinit(cql__client_routes *routes);
 
 void cql__client_routes_begin(cql__client_routes *routes);
-/* Takes the rows of a page. CQL_ENOMEM; CQL_EMALFORMED: these are no such rows. */
+/* Takes a row of a page. CQL_ENOMEM; CQL_EMALFORMED: this is no such row. */
 int cql__client_routes_take(cql__client_routes *routes, cql__cursor *rows);
 /* What was read is in force; `changed` is called for each host with another route than before, or
  * with the first one. Nothing is read: nothing. */

@@ -31,6 +31,8 @@ enum {
   LEAVING
 };
 
+static const char UNREADABLE[] = "the node's answer to who is in the cluster can't be read";
+
 static void next_candidate(cql__control *control);
 
 static cql__connection_settings *settings_of(const cql__control *control) {
@@ -134,43 +136,36 @@ static int take_local_address(cql__control *control, cql__cursor *rows) {
   return cql__draft_local(&control->draft, rows, &at, 8);
 }
 
-static int take_peers_v2(cql__control *control, cql__cursor *rows) {
+static int take_peer_v2(cql__control *control, cql__cursor *rows) {
   cql__address at = place_of(control);
-  return cql__draft_peers(&control->draft, rows, &at, 8);
+  return cql__draft_peer(&control->draft, rows, &at, 8);
 }
 
-static int take_peers(cql__control *control, cql__cursor *rows) {
+static int take_peer(cql__control *control, cql__cursor *rows) {
   cql__address at = place_of(control);
-  return cql__draft_peers(&control->draft, rows, &at, 7);
+  return cql__draft_peer(&control->draft, rows, &at, 7);
 }
 
 static int take_routes(cql__control *control, cql__cursor *rows) {
   return cql__client_routes_take(&control->cluster->client_routes, rows);
 }
 
-static int take_keyspaces(cql__control *control, cql__cursor *rows) {
-  cql__routing *routing = &control->cluster->routing;
-  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
-    cql_slice_t name = cql__read_bytes(rows), replication = cql__read_bytes(rows);
-    if (rows->broken) return CQL_EMALFORMED;
-    int error = name.length < 0 ? 0 : cql__routing_tell(routing, name, replication);
-    if (error) return error;
-  }
-  return rows->broken ? CQL_EMALFORMED : 0;
+static int take_keyspace(cql__control *control, cql__cursor *rows) {
+  cql_slice_t name = cql__read_bytes(rows), replication = cql__read_bytes(rows);
+  if (rows->broken) return CQL_EMALFORMED;
+  return name.length < 0 ? 0 : cql__routing_tell(&control->cluster->routing, name, replication);
 }
 
 /* ScyllaDB: those whose tables have tablets. */
 static int take_tablets(cql__control *control, cql__cursor *rows) {
   cql__cluster *cluster = control->cluster;
-  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
-    cql_slice_t name = cql__read_bytes(rows), tablets = cql__read_bytes(rows);
-    if (rows->broken || name.length < 0) return CQL_EMALFORMED;
-    if (tablets.length < 0) continue;
-    cql__keyspace *keyspace = cql__routing_keyspace(&cluster->routing, name);
-    if (!keyspace || cql__tablets_keyspace(&cluster->tablets, name, 1)) return CQL_ENOMEM;
-    keyspace->tablets = cluster->routing.reading;
-  }
-  return rows->broken ? CQL_EMALFORMED : 0;
+  cql_slice_t name = cql__read_bytes(rows), tablets = cql__read_bytes(rows);
+  if (rows->broken || name.length < 0) return CQL_EMALFORMED;
+  if (tablets.length < 0) return 0;
+  cql__keyspace *keyspace = cql__routing_keyspace(&cluster->routing, name);
+  if (!keyspace || cql__tablets_keyspace(&cluster->tablets, name, 1)) return CQL_ENOMEM;
+  keyspace->tablets = cluster->routing.reading;
+  return 0;
 }
 
 /* Those that were not told of have none, or none any more. */
@@ -184,7 +179,7 @@ static void forget_tablets(cql__cluster *cluster) {
   }
 }
 
-/* What is asked in a step, how many columns its rows must have, who takes them, what follows, and
+/* What is asked in a step, how many columns its rows must have, who takes each, what follows, and
  * what follows instead if the server refuses the question, as where it knows no such table; OPENING
  * there: it must answer. */
 typedef struct step {
@@ -192,7 +187,7 @@ typedef struct step {
   uint32_t columns;
   int (*take)(cql__control *control, cql__cursor *rows);
   uint8_t next, otherwise;
-  uint8_t one_page;
+  uint8_t one_row;
 } step;
 
 static const step steps[] = {
@@ -203,12 +198,12 @@ static const step steps[] = {
     [LOCAL_ADDRESS] = {"SELECT " CQL__LOCAL_COLUMNS CQL__LOCAL_ADDRESS_COLUMNS
                        " FROM system.local WHERE key='local'",
                        8, take_local_address, PEERS_V2, OPENING, 1},
-    [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peers_v2,
-                  SORTING, PEERS, 0},
-    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peers, SORTING, OPENING,
+    [PEERS_V2] = {"SELECT " CQL__PEERS_V2_COLUMNS " FROM system.peers_v2", 8, take_peer_v2, SORTING,
+                  PEERS, 0},
+    [PEERS] = {"SELECT " CQL__PEERS_COLUMNS " FROM system.peers", 7, take_peer, SORTING, OPENING,
                0},
     [KEYSPACES] = {"SELECT keyspace_name, replication FROM system_schema.keyspaces", 2,
-                   take_keyspaces, TABLETS, QUIET, 0},
+                   take_keyspace, TABLETS, QUIET, 0},
     [TABLETS] = {"SELECT keyspace_name, initial_tablets FROM system_schema.scylla_keyspaces", 2,
                  take_tablets, QUIET, QUIET, 0},
 };
@@ -219,8 +214,15 @@ static void forget_paging(cql__control *control) {
   control->paging_size = 0;
 }
 
+static void forget_rows(cql__control *control) {
+  if (control->rows_owner) cql__block_unref(control->rows_owner);
+  control->rows_owner = NULL;
+  control->rows_left = 0;
+}
+
 static void forget_reading(cql__control *control) {
   cql__timer_cancel(&control->slice);
+  forget_rows(control);
   forget_paging(control);
   cql__draft_deinit(&control->draft);
   cql__client_routes_forget(&control->cluster->client_routes);
@@ -294,13 +296,29 @@ static void identify(cql__control *control) {
   cql__node_each(node, hurry, NULL); /* it is up */
 }
 
-/* A slice of the tokens is sorted, then the host has its turn. When all are, the draft comes into
- * force. */
-static void on_slice(cql__timer *timer) {
-  cql__control *control = cql__container(timer, cql__control, slice);
+/* A slice of the rows is taken, then the host has its turn. When all are, it goes on. */
+static void take_rows(cql__control *control) {
+  const step *s = &steps[control->step];
+  int error = 0;
+  for (int i = 0; i < PAGE_ROWS && control->rows_left > 0 && !error; i++) {
+    error = s->take(control, &control->rows);
+    control->rows_left--;
+  }
+  if (error) {
+    go_blind(control, UNREADABLE);
+  } else if (control->rows_left > 0) {
+    set_timer(control, &control->slice, 0);
+  } else {
+    forget_rows(control);
+    enter(control, control->paging ? control->step : s->next);
+  }
+}
+
+/* Likewise of the tokens. When all are sorted the draft comes into force. */
+static void sort_tokens(cql__control *control) {
   int sorted = cql__draft_sort(&control->draft);
   if (sorted == 0) {
-    set_timer(control, timer, 0);
+    set_timer(control, &control->slice, 0);
     return;
   }
   int error = sorted < 0 ? sorted : cql__draft_apply(&control->draft, control->events->appeared);
@@ -313,6 +331,14 @@ static void on_slice(cql__timer *timer) {
   tell_skipped(control);
   cql__draft_deinit(&control->draft);
   enter(control, KEYSPACES);
+}
+
+static void on_slice(cql__timer *timer) {
+  cql__control *control = cql__container(timer, cql__control, slice);
+  if (control->step == SORTING)
+    sort_tokens(control);
+  else
+    take_rows(control);
 }
 
 /* A round begins with the nodes, from a random one on. */
@@ -431,14 +457,19 @@ static int keep_paging(cql__control *control, cql_slice_t state) {
   return 0;
 }
 
-static int take_page(cql__control *control, const step *s, cql__cursor body) {
+/* Its rows are taken next. A server that knows no pages tells all at once. */
+static int open_page(cql__control *control, const step *s, cql__cursor body, cql__block *owner) {
   cql__rows_head head;
   if (cql__read_i32(&body) != CQL_RESULT_ROWS || cql__rows_head_decode(&body, NULL, &head) ||
       head.column_count != s->columns)
     return CQL_EMALFORMED;
-  int error = s->take(control, &body);
-  if (error || s->one_page) return error;
-  error = keep_paging(control, head.paging_state);
+  int32_t count = cql__read_i32(&body);
+  if (body.broken || (s->one_row && count < 1)) return CQL_EMALFORMED;
+  control->rows = body;
+  control->rows_left = s->one_row ? 1 : count;
+  control->rows_owner = cql__block_ref(owner);
+  if (s->one_row) return 0;
+  int error = keep_paging(control, head.paging_state);
   return control->paging && ++control->pages > PAGES_MAX ? CQL_EMALFORMED : error;
 }
 
@@ -468,7 +499,7 @@ static void on_error(cql__control *control, const step *s, const cql__response *
   enter(control, s->otherwise);
 }
 
-static void on_answer(cql__control *control, const cql__response *response) {
+static void on_answer(cql__control *control, const cql__response *response, cql__block *owner) {
   const step *s = &steps[control->step];
   if (response->opcode == CQL__ERROR) {
     on_error(control, s, response);
@@ -479,11 +510,10 @@ static void on_answer(cql__control *control, const cql__response *response) {
     return;
   }
   int is_page = response->opcode == CQL__RESULT && s->take;
-  int error = is_page ? take_page(control, s, response->body) : CQL_EMALFORMED;
-  if (error)
-    go_blind(control, "the node's answer to who is in the cluster can't be read");
+  if (is_page && open_page(control, s, response->body, owner) == 0)
+    take_rows(control);
   else
-    enter(control, control->paging ? control->step : s->next);
+    go_blind(control, UNREADABLE);
 }
 
 static void on_deadline(cql__timer *timer) {
@@ -611,7 +641,7 @@ static void on_answered(void *owner, cql__connection *connection, void *waiter, 
   if (cql__response_open(envelope->header, envelope->body, envelope->size, &response))
     go_blind(control, "the node's answer can't be decoded");
   else
-    on_answer(control, &response);
+    on_answer(control, &response, envelope->owner);
   (void)connection;
 }
 

@@ -56,7 +56,10 @@ struct cql__control {
   cql__draft draft;
   cql__block *paging; /* of the query under way; NULL: its first page */
   size_t paging_size;
-  const char *leaving; /* why; static */
+  const char *leaving;    /* why; static */
+  cql__cursor rows;       /* of the page that is taken, those that are left */
+  cql__block *rows_owner; /* that they lie in; NULL: there are none */
+  int32_t rows_left;
   uint8_t step;
   uint8_t asking;                          /* where its node is reached isn't known yet */
   uint8_t asked, anyone;                   /* somebody in this round; also those who are ignored */

@@ -143,7 +143,6 @@ static cql__address local_address(const cql__draft *draft, const row *r, const c
 int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at,
                      uint32_t columns) {
   row r;
-  if (cql__read_i32(rows) < 1) return CQL_EMALFORMED;
   read_row(rows, columns, &r);
   if (rows->broken) return CQL_EMALFORMED;
   cql__partitioner partitioner = cql__partitioner_of(r.cells[PARTITIONER]);
@@ -156,27 +155,18 @@ int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *a
   return !error && draft->bad_rows ? CQL_EMALFORMED : error;
 }
 
-static int add_peer(cql__draft *draft, const row *r, const cql__address *at) {
+int cql__draft_peer(cql__draft *draft, cql__cursor *rows, const cql__address *at,
+                    uint32_t columns) {
+  row r;
+  read_row(rows, columns, &r);
+  if (rows->broken) return CQL_EMALFORMED;
   cql__address address = *at;
-  if (!read_address(r->cells[NATIVE_ADDRESS], &address) &&
-      !read_address(r->cells[PEER], &address)) {
+  if (!read_address(r.cells[NATIVE_ADDRESS], &address) && !read_address(r.cells[PEER], &address)) {
     draft->bad_rows++;
     return 0;
   }
-  read_port(r->cells[NATIVE_PORT], &address);
-  return add_node(draft, r, &address);
-}
-
-int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
-                     uint32_t columns) {
-  for (int32_t count = cql__read_i32(rows); count > 0; count--) {
-    row r;
-    read_row(rows, columns, &r);
-    if (rows->broken) return CQL_EMALFORMED;
-    int error = add_peer(draft, &r, at);
-    if (error) return error;
-  }
-  return rows->broken ? CQL_EMALFORMED : 0;
+  read_port(r.cells[NATIVE_PORT], &address);
+  return add_node(draft, &r, &address);
 }
 
 /* ---- in force ---- */

@@ -33,13 +33,12 @@ void cql__draft_deinit(cql__draft *draft);
   "host_id, data_center, rack, release_version, tokens, peer, native_address, native_port"
 #define CQL__PEERS_COLUMNS "host_id, data_center, rack, release_version, tokens, peer, rpc_address"
 
-/* Takes the rows of a page; `at` is where it was read: local's own address, unless its row tells
- * it, and the port where a row has none. Of rows with one host id the first counts. CQL_ENOMEM;
- * CQL_EMALFORMED: these are no such rows, or the one of local is of no use. */
+/* Takes the row of local, or one of peers; `at` is where it was read: local's own address, unless
+ * its row tells it, and the port where a row has none. Of rows with one host id the first counts.
+ * CQL_ENOMEM; CQL_EMALFORMED: this is no such row, or that of local is of no use. */
 int cql__draft_local(cql__draft *draft, cql__cursor *rows, const cql__address *at,
                      uint32_t columns);
-int cql__draft_peers(cql__draft *draft, cql__cursor *rows, const cql__address *at,
-                     uint32_t columns);
+int cql__draft_peer(cql__draft *draft, cql__cursor *rows, const cql__address *at, uint32_t columns);
 
 /* Sorts a slice of the tokens. 1: all are; 0: there is more to do; CQL_ENOMEM. */
 int cql__draft_sort(cql__draft *draft);

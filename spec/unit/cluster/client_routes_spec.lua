@@ -19,10 +19,16 @@ local function row(id, n, address, port)
     unit.bytes(address) .. unit.bytes(type(port) == "number" and unit.u32(port) or port)
 end
 
+-- Takes rows until one can't be; `count`: so many, whatever there is.
 local function take(rows, count)
-  local body = unit.u32(count or #rows) .. table.concat(rows)
+  local body = table.concat(rows)
   local bytes = unit.buffer(body)
-  return C.cql__client_routes_take(store, ffi.new("cql__cursor", bytes, bytes + #body, 0))
+  local cursor = ffi.new("cql__cursor", bytes, bytes + #body, 0)
+  for _ = 1, count or #rows do
+    local error = C.cql__client_routes_take(store, cursor)
+    if error ~= 0 then return error end
+  end
+  return 0
 end
 
 -- The last bytes of the hosts whose route changes by a reading of these rows.
