@@ -38,7 +38,7 @@ extern "C" {
   XX(ECLOSED, -4, "the session closed before the request completed")                               \
   XX(ETIMEOUT, -5, "no answer within the request's timeout; the server may still act on it")       \
   XX(ECONNECTION, -6, "the connection was lost while the request was under way")                   \
-  XX(ENOHOST, -7, "no node could be reached within the request's timeout")                         \
+  XX(ENOHOST, -7, "no node that it may go to could be reached within the request's timeout")       \
   XX(ESERVER, -8, "the server answered ERROR; see the code and message of the result")             \
   XX(EMALFORMED, -9, "the server's answer could not be decoded; this is a fault of the server")    \
   XX(EPROTOCOL, -10, "the peer broke the native protocol; the connection was closed")              \

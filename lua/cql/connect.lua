@@ -7,10 +7,16 @@ local session_of = require "cql.session"
 local TIMEOUT_MS = 5000 -- connect_timeout_ms, unless the options say another
 local GRACE_MS = 500 -- for the reason of a failed connect to come in before we give up
 
-local function no_host(last)
-  local why = "no node answered within connect_timeout_ms"
-  if last then why = ("%s: %s; %s"):format(last.address, last.message, why) end
-  return error_of.driver("NO_HOST", why)
+-- The event says more of why.
+local function because(event, why)
+  if not event then return why end
+  local place = event.address and event.address .. ": " or ""
+  return ("%s%s; %s"):format(place, event.message, why)
+end
+
+local function no_host(session)
+  local why = because(session.last_warning, "no node answered within connect_timeout_ms")
+  return error_of.driver("NO_HOST", because(session.last_failure, why))
 end
 
 -- true, or nil and an error.
@@ -25,7 +31,7 @@ local function wait_until_ready(session, timeout_ms)
     if one == gate then table.remove(session.gates, i) break end
   end
   if ready then return true end
-  return nil, failure or no_host(session.last_failure)
+  return nil, failure or no_host(session)
 end
 
 -- ---- shared by name ----

@@ -2,6 +2,7 @@
 local names = {}
 
 local LENGTH_MAX = 64
+local SHORT_MIN = 3 -- letters of what may be short for a name
 
 -- How many letters must change, come or go to make `a` into `b`.
 local function distance(a, b)
@@ -19,16 +20,29 @@ local function distance(a, b)
   return row[#b]
 end
 
---- The one of `list` that is most like `wanted`; nil if none is like it.
+-- Is `short` what is left of `name` when letters are left out?
+local function is_short_for(short, name)
+  local at = 0
+  for i = 1, #short do
+    at = name:find(short:sub(i, i), at + 1, true)
+    if not at then return false end
+  end
+  return true
+end
+
+--- The one of `list` that is most like `wanted`: the shortest that it is short for, else the one
+--- with the fewest other letters; nil if none is like it.
 ---@param wanted any
 ---@param list string[]
 ---@return string?
 function names.nearest(wanted, list)
   if type(wanted) ~= "string" then return nil end
   wanted = wanted:sub(1, LENGTH_MAX):lower()
-  local best, best_distance = nil, math.max(1, math.floor(#wanted / 2)) + 1
+  local best, best_distance = nil, LENGTH_MAX + math.max(1, math.floor(#wanted / 2)) + 1
   for _, name in ipairs(list) do
-    local d = distance(wanted, name:sub(1, LENGTH_MAX):lower())
+    local lower = name:sub(1, LENGTH_MAX):lower()
+    local is_short = #wanted >= SHORT_MIN and is_short_for(wanted, lower)
+    local d = is_short and #lower or LENGTH_MAX + distance(wanted, lower)
     if d < best_distance then best, best_distance = name, d end
   end
   return best

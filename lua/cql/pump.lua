@@ -138,13 +138,15 @@ local OWN = {
   ready = function(session) session:on_ready() end,
   failed = function(session, event)
     local failure, last = event.error, session.last_failure
-    if last then failure.message = last.address .. ": " .. failure.message end
+    if last and last.address then failure.message = last.address .. ": " .. failure.message end
     session:on_failed(failure)
   end,
   connection_failed = function(session, event) session.last_failure = event end,
   control_failed = function(session, event) session.last_failure = event end,
+  resolve_failed = function(session, event) session.last_failure = event end,
   connection_opened = function(session) session:on_opened() end,
   warning = function(session, event)
+    session.last_warning = event
     session:log("warning", (event.address and event.address .. ": " or "") .. event.message)
   end,
   closed = function(session) session.closed_told = true end,

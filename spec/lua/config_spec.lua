@@ -21,6 +21,9 @@ describe("the configuration", function()
   it("names the option that an unknown one resembles", function()
     assert.matches('unknown option "contact_point"; did you mean "contact_points"?',
       refused { contact_point = "x" }, 1, true)
+    assert.matches('did you mean "local_datacenter"?', refused { local_dc = "dc1" }, 1, true)
+    assert.matches('did you mean "username"?', refused { user = "me" }, 1, true)
+    assert.not_matches("did you mean", refused { ug = 1 })
   end)
 
   it("says what an option takes", function()
@@ -101,6 +104,7 @@ describe("the options of a request", function()
 
   it("are refused with a reason", function()
     local wrong = {
+      { { timeout = 1 }, 'unknown option "timeout"; did you mean "timeout_ms"?' },
       { { consistancy = "one" }, 'unknown option "consistancy"; did you mean "consistency"?' },
       { { consistency = "onne" }, 'unknown consistency "onne"; did you mean "one"?' },
       { { serial_consistency = "one" }, 'takes "serial" or "local_serial"' },

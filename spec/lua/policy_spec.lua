@@ -73,8 +73,12 @@ describe("a policy", function()
       { "the names of a datacenter and a rack are text", policy.rack, "dc1" },
       { "a list of nodes is a table", policy.allow, "10.0.0.1" },
       { "not by adress", policy.deny, { adress = "10.0.0.1" } },
+      { 'are "remote" or "ignored", not Remote', policy.datacenter, "dc1", "Remote" },
+      { 'are "remote" or "ignored", not local', policy.rack, "dc1", "r1", "local" },
+      { "functions of a node; 2 is a string", policy.all, policy.deny {}, "remote" },
+      { "functions of a node; 1 is a nil", policy.all, nil, policy.deny {} },
     } do
-      local ok, why = pcall(case[2], case[3])
+      local ok, why = pcall(unpack(case, 2, 5))
       assert.is_false(ok)
       assert.matches(case[1], why, 1, true)
     end

@@ -61,6 +61,46 @@ after_each(function()
   session = nil
 end)
 
+describe("a datacenter or a rack that no node is in", function()
+  local function told(options)
+    local world = two_datacenters()
+    connect(world, options)
+    settle(world)
+    assert(session:refresh())
+    settle(world)
+    local seen = logged
+    session:close(0)
+    return seen
+  end
+
+  it("is told of once, with those where nodes are", function()
+    assert.same({
+      'warning: no node is in local_datacenter "DC1", but in "dc1", "dc2"; case counts',
+    }, told { local_datacenter = "DC1", datacenter_failover = true })
+    assert.same({ 'warning: no node is in local_rack "c", but in "a", "b"; case counts' },
+      told { local_datacenter = "dc1", local_rack = "c" })
+    assert.same({ 'warning: no node is in local_rack "b", but in "a"; case counts' },
+      told { local_datacenter = "dc2", local_rack = "b" })
+    assert.same({}, told { local_datacenter = "dc2", local_rack = "a" })
+    assert.same({}, told { local_datacenter = "dc1", local_rack = "" })
+  end)
+
+  it("is told of anew when its last node has left", function()
+    local world = two_datacenters()
+    connect(world, { local_datacenter = "dc2", datacenter_failover = true })
+    for _ = 1, 2 do
+      world:node(#world.nodes):decommission()
+      settle(world) settle(world) settle(world)
+      assert.same({ 'warning: no node is in local_datacenter "dc2", but in "dc1"; case counts' },
+        logged)
+      logged = {}
+      world:add { datacenter = "dc2", rack = "a" }
+      settle(world) settle(world) settle(world)
+    end
+    assert.same({}, logged)
+  end)
+end)
+
 describe("the nodes of a session", function()
   it("are those of the cluster, with what is known of them", function()
     local world = two_datacenters()
@@ -187,6 +227,24 @@ describe("the function that says how near a node is", function()
     settle(world)
     assert.same({ "up", "up", "down" }, states())
     assert.same({ "local", "local", "ignored" }, distances())
+  end)
+
+  it("that ignores all nodes is told of, and why no session was made", function()
+    local world = two_datacenters()
+    local all = { "warning: all nodes are ignored; is what is said of their distances right?" }
+    logged, session = {}, nil
+    local _, failure = world:connect { connect_timeout_ms = 1000,
+      log = function(level, text) logged[#logged + 1] = level .. ": " .. text end,
+      distance = function() return "ignored" end }
+    assert.same(all, logged)
+    assert.matches("^all nodes are ignored;.*; no node answered within", failure.message)
+    _, failure = world:connect { connect_timeout_ms = 1000, log = function() end,
+      local_datacenter = "DC1" }
+    assert.matches('^no node is in local_datacenter "DC1", .*; no node answered within',
+      failure.message)
+    _, failure = world:connect { connect_timeout_ms = 1000, log = function() end,
+      contact_points = "nowhere" }
+    assert.matches("^contact point nowhere: .*; no node answered within", failure.message)
   end)
 
   it("may say nothing: then the options do", function()

@@ -101,6 +101,22 @@ describe("a session", function()
     end
   end)
 
+  it("says NO_HOST where no node is connected that a request may go to, though others are",
+    function()
+      local function ask(consistency)
+        local rows, failure = session:execute(BY_ID, { 1 }, { consistency = consistency,
+          timeout_ms = 1000 })
+        return rows and rows.execution.node or failure.name
+      end
+      for i = 1, 3 do world:node(i):kill() end
+      world.cql.sleep(100)
+      assert.equal("NO_HOST", ask "local_quorum")
+      assert.equal("NO_HOST", ask "local_one")
+      assert.matches("^127.0.0.[45]:", ask "one")
+      world:rule { prefix = "SELECT", answer = "nothing" }
+      assert.equal("TIMEOUT", ask "one")
+    end)
+
   it("sends the first requests of its life to replicas, however long it takes to learn of them",
     function()
       session:close(0)

@@ -21,7 +21,7 @@ static void on_timeout(cql__timer *timer) {
   cql_request_t *request = cql__container(timer, cql_request_t, timer);
   cql__engine *engine = request->engine;
   if (!request->errand) engine->metrics.timeouts++;
-  int nobody = request->state == CQL__REQUEST_PENDING && engine->cluster.serving_count == 0;
+  int nobody = request->state == CQL__REQUEST_PENDING && cql__route_is_stranded(request);
   cql__attempt_abandon(request, nobody ? CQL_ENOHOST : CQL_ETIMEOUT);
 }
 

@@ -189,6 +189,14 @@ int cql__route_is_choosy(const cql_request_t *request) {
          farthest_of(request) < CQL_DISTANCE_REMOTE;
 }
 
+int cql__route_is_stranded(const cql_request_t *request) {
+  const cql__cluster *cluster = &request->engine->cluster;
+  if (request->route.node) return cql__route_is_lost(request);
+  for (int distance = farthest_of(request); distance >= 0; distance--)
+    if (cluster->groups[distance].count > 0) return 0;
+  return 1;
+}
+
 int cql__route_accepts(const cql_request_t *request) {
   const cql__wish wish = wish_of(request);
   return cql__cluster_accepts(&request->engine->cluster, &wish);

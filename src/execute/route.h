@@ -21,6 +21,8 @@ cql__channel *cql__route_choose_again(cql_request_t *request, const cql_node_t *
 int cql__route_accepts(const cql_request_t *request);
 /* Are there connections that it won't have? If not, nobody can go where it can't. */
 int cql__route_is_choosy(const cql_request_t *request);
+/* Is no node connected that it may go to? */
+int cql__route_is_stranded(const cql_request_t *request);
 /* An answer's payload may tell of a tablet. 1: of one that wasn't known; CQL_EMALFORMED: it is
  * trash. */
 int cql__route_learn(const cql_request_t *request, cql_slice_t payload);

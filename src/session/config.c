@@ -185,11 +185,13 @@ cql_config_t *cql__config_copy(const cql_config_t *config) {
 
 /* ---- setting ---- */
 
+enum { NAME_SIZE = 64 }; /* more than any option's */
+
 /* How many letters must change, come or go: for "did you mean". */
 static unsigned distance(const char *a, const char *b) {
-  unsigned row[64];
+  unsigned row[NAME_SIZE];
   size_t length = strlen(b);
-  if (length >= sizeof row / sizeof *row) return UINT32_MAX;
+  if (length >= NAME_SIZE) return NAME_SIZE;
   for (unsigned i = 0; i <= length; i++) row[i] = i;
   for (unsigned i = 1; *a; a++, i++) {
     unsigned diagonal = row[0];
@@ -205,14 +207,23 @@ static unsigned distance(const char *a, const char *b) {
   return row[length];
 }
 
+/* Is it what is left of `name` when letters are left out? */
+static int is_short_for(const char *shorter, const char *name) {
+  for (; *shorter && *name; name++) shorter += *shorter == *name;
+  return !*shorter;
+}
+
+/* The shortest that it is short for, else the one with the fewest other letters. */
 static int unknown_option(cql_config_t *config, const char *name) {
   const char *nearest = NULL;
   unsigned best = UINT32_MAX;
   for (unsigned i = 0; i < OPTION_COUNT; i++) {
-    unsigned d = distance(name, options[i].name);
+    const char *known = options[i].name;
+    unsigned d =
+        is_short_for(name, known) ? (unsigned)strlen(known) : NAME_SIZE + distance(name, known);
     if (d < best) {
       best = d;
-      nearest = options[i].name;
+      nearest = known;
     }
   }
   snprintf(config->error, sizeof config->error, "unknown option \"%.60s\"; did you mean \"%s\"?",

@@ -171,21 +171,6 @@ static const cql__cluster_events cluster_events = {
 
 /* ---- what the control connection tells ---- */
 
-/* Told of once: the options leave nobody to go to. */
-static void warn_of_none(cql_session_t *session) {
-  const cql__cluster *cluster = &session->engine.cluster;
-  for (uint32_t i = 0; i < cluster->node_count; i++) {
-    const cql_node_t *node = cluster->nodes[i];
-    if (!node->undecided && node->distance == CQL_DISTANCE_IGNORED) continue;
-    session->none_told = 0;
-    return;
-  }
-  if (!session->none_told)
-    cql__session_tell(session, CQL_EVENT_WARNING, 0, "",
-                      "all nodes are ignored; is local_datacenter right?");
-  session->none_told = 1;
-}
-
 static void on_control(void *user, int type, const cql__address *address, int error,
                        const char *why) {
   cql_session_t *session = user;
@@ -197,7 +182,7 @@ static void on_control(void *user, int type, const cql__address *address, int er
   check_ready(session);
   if (type != CQL_EVENT_TOPOLOGY) return;
   session->blind_told = 0;
-  warn_of_none(session);
+  cql__session_check_places(session);
 }
 
 static void on_exhausted(void *user) {

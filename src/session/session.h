@@ -50,10 +50,12 @@ struct cql_session_s {
   char *use_keyspace;
   int use_error;
   cql_request_t *use_request;
-  uint8_t several_told; /* the warning about datacenters */
-  uint8_t none_told;    /* that all nodes are ignored */
-  uint8_t blind_told;   /* that a node can't say who is in the cluster */
-  cql__list questions;  /* cql__question, asked and not answered; see question.c */
+  uint8_t several_told;    /* the warning about datacenters */
+  uint8_t datacenter_told; /* that no node is in local_datacenter */
+  uint8_t rack_told;       /* that none of it is in local_rack */
+  uint8_t none_told;       /* that all nodes are ignored */
+  uint8_t blind_told;      /* that a node can't say who is in the cluster */
+  cql__list questions;     /* cql__question, asked and not answered; see question.c */
   uint32_t next_question;
   const cql__host_ops *host; /* of engine.link */
   /* api/'s */
@@ -114,6 +116,9 @@ void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t a
 /* Whoever is to be asked is asked. */
 void cql__session_ask_distance(cql_session_t *session, cql_node_t *node);
 void cql__session_refresh_distances(cql_session_t *session);
+/* The nodes have been read: warns where local_datacenter or local_rack is none of theirs, or all
+ * nodes are ignored. */
+void cql__session_check_places(cql_session_t *session);
 void cql__distances_on_timer(cql__timer *timer);
 
 /* contacts.c: adds the contact points, or (names_only) looks up their names once more. */

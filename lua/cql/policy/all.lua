@@ -7,6 +7,12 @@ local FAR = { rack = 1, ["local"] = 2, remote = 3, ignored = 4 }
 ---@return fun(node: cql.Node): string?
 return function(...)
   local policies = { ... }
+  for i = 1, select("#", ...) do
+    if type(policies[i]) ~= "function" then
+      error(("policy.all takes policies, functions of a node; %d is a %s"):format(i,
+        type(policies[i])), 2)
+    end
+  end
   return function(node)
     local farthest
     for _, policy in ipairs(policies) do

@@ -95,7 +95,8 @@ describe("options", function()
     for misspelt, meant in pairs { contact_point = "contact_points", Port = "port",
       requst_timeout_ms = "request_timeout_ms", request_timeout = "request_timeout_ms",
       tls_verfy = "tls_verify", heartbeat_timeout = "heartbeat_timeout_ms",
-      ["stream-max"] = "streams_max" } do
+      ["stream-max"] = "streams_max", local_dc = "local_datacenter",
+      datacenter = "local_datacenter", user = "username" } do
       local _, text = set(config, misspelt, "1")
       assert.equal(('unknown option "%s"; did you mean "%s"?'):format(misspelt, meant), text)
     end
