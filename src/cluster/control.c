@@ -19,7 +19,7 @@ enum {
   OPENING,
   REGISTER,
   ROUTES,
-  AFTER_ROUTES,
+  ROUTES_READ,
   LOCAL,
   LOCAL_ADDRESS,
   PEERS_V2,
@@ -192,7 +192,7 @@ typedef struct step {
 
 static const step steps[] = {
     [REGISTER] = {NULL, 0, NULL, ROUTES, ROUTES, 1},
-    [ROUTES] = {NULL, CQL__CLIENT_ROUTE_COLUMNS, take_routes, AFTER_ROUTES, AFTER_ROUTES, 0},
+    [ROUTES] = {NULL, CQL__CLIENT_ROUTE_COLUMNS, take_routes, ROUTES_READ, ROUTES_READ, 0},
     [LOCAL] = {"SELECT " CQL__LOCAL_COLUMNS " FROM system.local WHERE key='local'", 6, take_local,
                PEERS_V2, OPENING, 1},
     [LOCAL_ADDRESS] = {"SELECT " CQL__LOCAL_COLUMNS CQL__LOCAL_ADDRESS_COLUMNS
@@ -296,6 +296,48 @@ static void identify(cql__control *control) {
   cql__node_each(node, hurry, NULL); /* it is up */
 }
 
+/* ---- client routes ---- */
+
+/* Told of once: a server that is none may be meant for tests. */
+static void tell_no_routes(cql__control *control) {
+  const cql__client_routes *routes = &control->cluster->client_routes;
+  if (control->no_routes_told) return;
+  control->no_routes_told = 1;
+  tell(control, CQL_EVENT_WARNING, 0,
+       routes->is_known ? "the node has no table of client routes: they stay as they were"
+                        : "the node has no table of client routes: nodes are sought at their own "
+                          "addresses");
+}
+
+static void on_route(void *user, const uint8_t host_id[16]) {
+  cql_node_t *node = cql__cluster_find(user, host_id);
+  if (node) cql__node_reopen(node, "replaced: the node's client route has changed");
+}
+
+/* They have been read, unless the node refused. */
+static void finish_routes(cql__control *control) {
+  cql__client_routes *routes = &control->cluster->client_routes;
+  if (!routes->reading) {
+    tell_no_routes(control);
+    return;
+  }
+  cql__client_routes_end(routes, on_route, control->cluster);
+  if (routes->bad_rows && routes->bad_rows != control->bad_routes) {
+    char text[96];
+    snprintf(text, sizeof text, "%u rows of its client routes are of no use", routes->bad_rows);
+    tell(control, CQL_EVENT_WARNING, 0, text);
+  }
+  control->bad_routes = routes->bad_rows;
+}
+
+/* What else is wanted. */
+static uint8_t after_routes(const cql__control *control) {
+  if (!control->has_read || control->wants_topology) return LOCAL;
+  return control->wants_keyspaces ? KEYSPACES : QUIET;
+}
+
+/* ---- slices ---- */
+
 /* A slice of the rows is taken, then the host has its turn. When all are, it goes on. */
 static void take_rows(cql__control *control) {
   const step *s = &steps[control->step];
@@ -333,12 +375,17 @@ static void sort_tokens(cql__control *control) {
   enter(control, KEYSPACES);
 }
 
+/* What was read comes into force here, not within an event of a connection: others are closed. */
 static void on_slice(cql__timer *timer) {
   cql__control *control = cql__container(timer, cql__control, slice);
-  if (control->step == SORTING)
+  if (control->step == SORTING) {
     sort_tokens(control);
-  else
+  } else if (control->step == ROUTES_READ) {
+    finish_routes(control);
+    enter(control, after_routes(control));
+  } else {
     take_rows(control);
+  }
 }
 
 /* A round begins with the nodes, from a random one on. */
@@ -361,47 +408,6 @@ static void finish_reading(cql__control *control) {
   if (cql__timer_is_set(&control->debounce)) return; /* then it will be seen to */
   if (control->wants_topology || control->wants_keyspaces || control->wants_routes)
     refresh_after(control, 0);
-}
-
-/* ---- client routes ---- */
-
-/* Told of once: a server that is none may be meant for tests. */
-static void tell_no_routes(cql__control *control) {
-  const cql__client_routes *routes = &control->cluster->client_routes;
-  if (control->no_routes_told) return;
-  control->no_routes_told = 1;
-  tell(control, CQL_EVENT_WARNING, 0,
-       routes->is_known ? "the node has no table of client routes: they stay as they were"
-                        : "the node has no table of client routes: nodes are sought at their own "
-                          "addresses");
-}
-
-static void on_route(void *user, const uint8_t host_id[16]) {
-  cql_node_t *node = cql__cluster_find(user, host_id);
-  if (node) cql__node_reopen(node, "replaced: the node's client route has changed");
-}
-
-/* They have been read, unless the node refused or wasn't asked. */
-static void finish_routes(cql__control *control) {
-  cql__client_routes *routes = &control->cluster->client_routes;
-  if (!routes->query) return;
-  if (!routes->reading) {
-    tell_no_routes(control);
-    return;
-  }
-  cql__client_routes_end(routes, on_route, control->cluster);
-  if (routes->bad_rows && routes->bad_rows != control->bad_routes) {
-    char text[96];
-    snprintf(text, sizeof text, "%u rows of its client routes are of no use", routes->bad_rows);
-    tell(control, CQL_EVENT_WARNING, 0, text);
-  }
-  control->bad_routes = routes->bad_rows;
-}
-
-/* What else is wanted. */
-static uint8_t after_routes(const cql__control *control) {
-  if (!control->has_read || control->wants_topology) return LOCAL;
-  return control->wants_keyspaces ? KEYSPACES : QUIET;
 }
 
 static void begin(cql__control *control, uint8_t to) {
@@ -429,9 +435,8 @@ static int ask(cql__control *control) {
 
 static void enter(cql__control *control, uint8_t to) {
   int error = 0;
-  if (to == ROUTES && !has_routes(control)) to = AFTER_ROUTES;
-  if (to == AFTER_ROUTES) {
-    finish_routes(control);
+  if (to == ROUTES && !has_routes(control)) {
+    if (control->cluster->client_routes.query) tell_no_routes(control);
     to = after_routes(control);
   }
   if (to == LOCAL && control->cluster->elsewhere) to = LOCAL_ADDRESS;
@@ -440,7 +445,7 @@ static void enter(cql__control *control, uint8_t to) {
   control->step = to;
   if (to == QUIET)
     finish_reading(control);
-  else if (to == SORTING)
+  else if (to == SORTING || to == ROUTES_READ)
     set_timer(control, &control->slice, 0);
   else
     error = ask(control);
