@@ -275,7 +275,8 @@ for version = 3, 5 do
         ["other markers"] = { nil, MARKER, VALUE, { { "w", INT } }, COLUMN },
         ["other columns"] = { nil, {}, nil, {}, { { "w", INT } } },
         ["neither"] = { nil, {}, nil, {}, {} },
-        ["a batch"] = { "begin batch", MARKER, VALUE, MARKER, COLUMN },
+        ["a batch"] = { " \nbegin batch", MARKER, VALUE, MARKER, COLUMN },
+        ["perhaps a batch"] = { "-- x\nBEGIN BATCH", MARKER, VALUE, MARKER, COLUMN },
       } do
         open(version)
         local prepared = prepare("id", what == "neither" and {} or COLUMN, nil, case[1], case[2])

@@ -80,6 +80,18 @@ local function expect_all(futures, first)
   assert.equal(COUNT - first + 1, rows())
 end
 
+it("a batch of more statements than attempts are counted is prepared again all the same", function()
+  forgotten()
+  local batch = session:batch()
+  for k = 1, 300 do
+    batch:add(assert(session:prepare("INSERT INTO ks.t (k) VALUES (?) USING TTL " .. k)), { k })
+  end
+  world:node(1):forget()
+  local rows = assert(session:execute(batch, nil, { timeout_ms = 60000 }))
+  assert.equal(255, rows.execution.attempts)
+  assert.equal(300, #assert(session:execute "SELECT k FROM ks.t"))
+end)
+
 describe("those who waited for a statement to be prepared again", function()
   it("go again over the connections that they came by, to their own shards", function()
     expect_all(meanwhile(function() end), 1)

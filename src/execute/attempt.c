@@ -432,6 +432,7 @@ static void prepare_failed(cql_request_t *request, const cql__connection *connec
 /* Once more where it was: on that node and that shard. Where these take nothing now it is routed
  * anew. */
 static int send_again(cql_request_t *request, const cql_node_t *node) {
+  if (request->attempts == UINT8_MAX) request->attempts--; /* a batch of as many statements */
   cql__channel *channel = cql__route_choose_again(request, node);
   if (channel) return send_on(request, &channel->connection);
   wait_in_line(request->engine, request);
@@ -440,8 +441,8 @@ static int send_again(cql_request_t *request, const cql_node_t *node) {
 
 /* The request itself: its node knows the statement on all of its connections now. */
 static int send_prepared(cql_request_t *request, const cql_node_t *node) {
-  int error = request->batch ? cql__request_rename(request) : 0;
-  return error ? error : send_again(request, node);
+  if (request->batch) cql__request_rename(request);
+  return send_again(request, node);
 }
 
 /* The answer to a PREPARE of prepare_again(), for who asked and for each who followed. */

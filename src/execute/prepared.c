@@ -1,6 +1,7 @@
 #include "execute/prepared.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/plant.h"
@@ -152,9 +153,11 @@ int cql__prepared_decode(cql__engine *engine, const cql__connection *connection,
   return 0;
 }
 
-/* Markers of a batch may be of one table while its other statements are of any. */
+/* Markers of a batch may be of one table while its other statements are of any. Behind a comment
+ * nobody looks. */
 static int may_be_batch(const cql_prepared_t *prepared) {
-  return strcasestr(prepared->text, "BATCH") != NULL;
+  const char *start = prepared->text + strspn(prepared->text, " \t\r\n");
+  return *start == '-' || *start == '/' || strncasecmp(start, "BEGIN", 5) == 0;
 }
 
 /* An answer with another id: is it the same statement? The same text means the same where it is of

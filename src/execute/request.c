@@ -386,7 +386,7 @@ int cql_batch_add_prepared(cql_request_t *request, cql_prepared_t *prepared, con
   return 0;
 }
 
-int cql__request_rename(cql_request_t *request) {
+void cql__request_rename(cql_request_t *request) {
   cql__block *body = request->body;
   cql__cursor c = cql__cursor_of(body->data + 3, request->prefix_size - 3);
   const cql__batch_item *item = cql__request_items(request);
@@ -396,15 +396,11 @@ int cql__request_rename(cql_request_t *request) {
     } else {
       const cql_prepared_t *prepared = item++->prepared;
       uint8_t *id = body->data + (c.next - body->data) + 2;
-      if (memcmp(id, cql__prepared_id(prepared), prepared->id_length)) {
-        if (body->refs > 1) return CQL_EPREPARED;
-        memcpy(id, cql__prepared_id(prepared), prepared->id_length);
-      }
+      memcpy(id, cql__prepared_id(prepared), prepared->id_length);
       cql__read_short_bytes(&c);
     }
     for (uint32_t count = cql__read_u16(&c); count > 0; count--) cql__read_bytes(&c);
   }
-  return 0;
 }
 
 /* ---- options ---- */

@@ -120,9 +120,8 @@ static inline cql__batch_item *cql__request_items(const cql_request_t *request) 
   return (cql__batch_item *)(void *)request->batch->data;
 }
 /* The ids of a batch's prepared statements are what they are by now, where they have changed since
- * it was made: for what was answered, and is to be sent again. CQL_EPREPARED: it is still being
- * sent. */
-int cql__request_rename(cql_request_t *request);
+ * it was made. They stand in the prefix, of which each attempt has a copy. */
+void cql__request_rename(cql_request_t *request);
 /* What options named, where it was copied to; length CQL_NULL: nothing. */
 cql_slice_t cql__request_paging(const cql_request_t *request);
 cql_slice_t cql__request_keyspace(const cql_request_t *request);
