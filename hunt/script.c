@@ -50,7 +50,8 @@ static void reconcile(script *s) {
   int64_t *fates = &OF(s, fates), *kinds = &OF(s, kinds);
   if (*fates & BIT(FATE_TWICE)) {
     OF(s, split) = 0;
-    *kinds &= ~(BIT(KIND_EXECUTE) | BIT(KIND_BOUND_BATCH) | BIT(KIND_BOUND_PAGES));
+    *kinds &= ~(BIT(KIND_EXECUTE) | BIT(KIND_BOUND_BATCH) | BIT(KIND_BOUND_PAGES) |
+                BIT(KIND_BOUND_SHIFTING) | BIT(KIND_DEFINE)); /* these ask on as soon as answered */
     if (OF(s, depth) > 40) OF(s, depth) = 40;
   }
   /* Where pieces are late one by one a small window makes heartbeats wait behind bodies. */
