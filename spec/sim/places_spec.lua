@@ -127,6 +127,13 @@ describe("a session", function()
       assert.equal(0, world:counters().not_replica)
     end)
 
+  it("is connected in time where nobody tells where data is", function()
+    session:close(0)
+    world:rule { contains = "system_schema.keyspaces", answer = "nothing" }
+    session = assert(world:connect { connect_timeout_ms = 100, log = function() end })
+    assert(session:execute "SELECT name FROM shop.items WHERE id = 1")
+  end)
+
   it("shows all nodes where there is no key, and only the near ones for what asks for those",
     function()
       local plan = assert(session:plan "SELECT * FROM shop.items")

@@ -87,8 +87,8 @@ it("a batch of more statements than attempts are counted is prepared again all t
     batch:add(assert(session:prepare("INSERT INTO ks.t (k) VALUES (?) USING TTL " .. k)), { k })
   end
   world:node(1):forget()
-  local rows = assert(session:execute(batch, nil, { timeout_ms = 60000 }))
-  assert.equal(255, rows.execution.attempts)
+  local result = assert(session:execute(batch, nil, { timeout_ms = 60000 }))
+  assert.equal(255, result.execution.attempts)
   assert.equal(300, #assert(session:execute "SELECT k FROM ks.t"))
 end)
 

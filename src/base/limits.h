@@ -76,6 +76,9 @@
 
 /* A question of the control connection is answered within this, or another node is asked. */
 #define CQL__CONTROL_TIMEOUT_MS 5000
+/* READY waits so long for what is read of the cluster: less than Lua's connect() adds to
+ * connect_timeout_ms, so that it never fails for this. */
+#define CQL__READY_WAIT_MS 400
 /* What changes the cluster comes as several events: the topology is read once for them. */
 #define CQL__DEBOUNCE_MS 1000
 

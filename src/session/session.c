@@ -118,7 +118,7 @@ static void on_opened(void *user, cql__channel *channel) {
   if (session->ready_address) return;
   session->ready_address = channel->node->text;
   cql__timer_set(&session->engine.wheel, &session->readying,
-                 cql__link_now(session->engine.link) + CQL__CONTROL_TIMEOUT_MS);
+                 cql__link_now(session->engine.link) + CQL__READY_WAIT_MS);
   check_ready(session);
 }
 
