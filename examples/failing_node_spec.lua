@@ -1,5 +1,7 @@
 -- How an application behaves when a node fails, tested in busted without any server: the cluster is
--- simulated in the process, on a virtual clock. Run it with busted.
+-- simulated in the process, on a virtual clock. Run it with busted; before lua-cql is installed:
+--
+--   ./dev lua "$(command -v busted)" examples/failing_node_spec.lua
 local sim = require "cql.sim"
 
 -- The application: a reader that tries again, and gives up after a second.

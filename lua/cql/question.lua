@@ -33,22 +33,42 @@ local function distance(session, event)
     .. "not %s, of %s"):format(given, tostring(node)))
 end
 
+local ENDPOINT = { address = true, shard_port = true, name = true }
+
+-- "host:port/shard port name"; nil and what it is instead.
+local function endpoint_text(given)
+  if type(given) == "string" then return given end
+  if type(given) ~= "table" then return nil, "a " .. type(given) end
+  for field in pairs(given) do
+    if not ENDPOINT[field] then return nil, "a table with " .. tostring(field) end
+  end
+  if type(given.address) ~= "string" then return nil, "a table without an address" end
+  return given.address .. (given.shard_port and "/" .. tostring(given.shard_port) or "") ..
+    (given.name and " " .. tostring(given.name) or "")
+end
+
+local function wrong_endpoint(session, event, instead)
+  session:log("error", ("endpoint must give \"host:port\", { address =, shard_port =, name = } or "
+    .. "nil, not %s, of %s"):format(instead, tostring(node_of.of(event.node))))
+end
+
 -- Where a node is reached: "host:port", its shard-aware port there, and for TLS the name that its
 -- certificate carries. "" is no answer to the core, which tells of it.
 local function endpoint(session, event)
-  local node = node_of.of(event.node)
-  local given, failed = ask(session, "endpoint", node)
+  local given, failed = ask(session, "endpoint", node_of.of(event.node))
   if failed then return "" end
   if given == nil then return nil end
-  if type(given) == "table" and type(given.address) == "string" then
-    return given.address .. (given.shard_port and "/" .. tostring(given.shard_port) or "") ..
-      (given.name and " " .. tostring(given.name) or "")
-  end
-  if type(given) == "string" then return given end
-  session:log("error", ("endpoint must give \"host:port\", { address =, shard_port =, name = } or "
-    .. "nil, not a %s, of %s"):format(type(given), tostring(node)))
-  return ""
+  local text, instead = endpoint_text(given)
+  if not text then wrong_endpoint(session, event, instead) end
+  return text or ""
 end
+
+-- What is told of an answer that the core doesn't take.
+local REFUSED = {
+  [ffi.C.CQL_ASK_ENDPOINT] = function(session, event, text)
+    wrong_endpoint(session, event, ("%q"):format(text))
+  end,
+}
 
 local ANSWERS = {
   [ffi.C.CQL_ASK_AUTHENTICATE] = authenticate,
@@ -61,9 +81,8 @@ function question.answer(session, c)
   local tag, answer = c.tag, ANSWERS[c.code]
   local text = answer and answer(session, c.event)
   if text and C.cql_answer(session.handle, tag, text, #text) == 0 then return end
-  if text and text ~= "" then
-    session:log("error", ("this is no answer: %q"):format(text))
-  end
+  local refused = REFUSED[c.code]
+  if refused and text and text ~= "" then refused(session, c.event, text) end
   C.cql_answer(session.handle, tag, nil, ffi.C.CQL_NULL)
 end
 

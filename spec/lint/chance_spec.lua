@@ -85,6 +85,7 @@ local ALLOWED = {
   { "lua/cql/node.lua", "ffi.gc", OWNER },
   { "lua/cql/policy/list.lua", "pairs(list)", COPY },
   { "lua/cql/policy/list.lua", "pairs(fields)", ALL },
+  { "lua/cql/question.lua", "pairs(given)", MISUSE },
   { "lua/cql/subscription.lua", "pairs(options or {})", MISUSE },
   { "lua/cql/subscription.lua", "pairs(event)", COPY },
   { "lua/cql/subscription.lua", "__mode", OWNER },

@@ -75,6 +75,27 @@ describe("the endpoint of a node", function()
     end
   end)
 
+  it("is said to be wrong by what it is instead", function()
+    for instead, given in pairs {
+      ['"nowhere"'] = "nowhere", ['"a:1/x"'] = { address = "a:1", shard_port = "x" },
+      ["a number"] = 5, ["a boolean"] = false,
+      ["a table without an address"] = { name = "a" },
+      ["a table with port"] = { address = "a:1", port = 1 },
+    } do
+      local told = {}
+      local session = connect(function() return given end, { log = function(level, text)
+        if level == "error" then told[#told + 1] = text end
+      end })
+      settle()
+      assert.equal(3, #told)
+      for _, text in ipairs(told) do
+        assert.matches("^endpoint must give \"host:port\", .* or nil, not ", text)
+        assert.truthy(text:find("not " .. instead .. ", of node 127.0.0.", 1, true), text)
+      end
+      session:close()
+    end
+  end)
+
   it("is warned of where it fails or can't be understood, not where there is none", function()
     for part, endpoint in pairs {
       ["can't be understood"] = function() error "no" end,
@@ -339,7 +360,8 @@ describe("behind one address", function()
       assert.is_true(#told > 0)
       for _, event in ipairs(told) do
         assert.same({ "connection_failed", "RESOLVE" }, { event.name, event.error.name })
-        assert.truthy(event.message:find(gone and "no address" or "resolve_timeout_ms", 1, true))
+        assert.truthy(event.message:find(gone and "proxy.test has no address"
+          or "proxy.test was not looked up within resolve_timeout_ms", 1, true))
       end
       world:name("proxy.test", { "10.9.9.9" })
       settle(5000)

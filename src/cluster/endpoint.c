@@ -103,9 +103,15 @@ static void end_failed(search *s, int error, const char *why) {
   release(s);
 }
 
+static void end_unresolved(search *s, int error, const char *what) {
+  char why[sizeof s->place.host + 64];
+  snprintf(why, sizeof why, "%s %s", s->place.host, what);
+  end_failed(s, error, why);
+}
+
 static void on_timeout(cql__timer *timer) {
-  end_failed(cql__container(timer, search, timer), CQL_ERESOLVE,
-             "its name was not looked up within resolve_timeout_ms");
+  end_unresolved(cql__container(timer, search, timer), CQL_ERESOLVE,
+                 "was not looked up within resolve_timeout_ms");
 }
 
 static search *begin(cql_node_t *node, uint32_t attempt, void *owner, cql__endpoint_found found) {
@@ -139,7 +145,7 @@ void cql__endpoint_resolved(cql__cluster *cluster, uint32_t ticket, int error,
     search *s = cql__container(at, search, link);
     if (s->ticket != ticket) continue;
     if (count == 0) {
-      end_failed(s, error ? error : CQL_ERESOLVE, cql__error_text(CQL_ERESOLVE));
+      end_unresolved(s, error ? error : CQL_ERESOLVE, "has no address");
       return;
     }
     stop(s);
