@@ -50,15 +50,17 @@ void cql__writer_deinit(cql__writer *writer) {
   writer->segment_start = NO_SEGMENT;
 }
 
-/* Makes room, but counts nothing yet: what fails later leaves no trace. */
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Makes room, but counts nothing yet: what fails later leaves no trace. Where many gather the area
+ * grows in large steps; of a thousand connections most have one request to send. */
 static int box_room(cql__writer *writer, size_t size, uint32_t spans) {
   cql__outbox *box = writer->filling;
   if (!box->area) {
-    size_t first = size > CQL__GATHER ? size : CQL__GATHER;
-    if (!(box->area = cql__block_take(writer->pool, first))) return CQL_ENOMEM;
+    box->area = cql__block_take(writer->pool, larger(size, CQL__BLOCK_SMALL_MAX));
+    if (!box->area) return CQL_ENOMEM;
   } else if (box->area->capacity - box->used < size) {
-    size_t capacity = box->area->capacity * 2;
-    if (capacity < box->used + size) capacity = box->used + size;
+    size_t capacity = larger(larger(box->area->capacity * 2, CQL__GATHER), box->used + size);
     cql__block *area = cql__block_grow(box->area, box->used, capacity);
     if (!area) return CQL_ENOMEM;
     box->area = area;
