@@ -1,6 +1,5 @@
 -- How an application behaves when a node fails, tested in busted without any server: the cluster is
 -- simulated in the process, on a virtual clock. Run it with busted; before lua-cql is installed:
---
 --   ./dev lua "$(command -v busted)" examples/failing_node_spec.lua
 local sim = require "cql.sim"
 

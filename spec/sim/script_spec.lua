@@ -62,6 +62,30 @@ describe("a world", function()
     assert(session:execute "SELECT * FROM items")
   end)
 
+  it("raises at the end of a run what at() and every() raised, once", function()
+    local world, told = sim.world {}, 0
+    world.host.report = function() told = told + 1 end
+    local ticks, whole = 0, false
+    world:at(10, function() error({ first = true }) end)
+    world:at(20, function() world.cql.sleep(5) error "second" end)
+    world:every(30, function()
+      ticks = ticks + 1
+      if ticks == 2 then error "third" end
+    end)
+    local ok, failure = pcall(world.run, world, function()
+      world.cql.sleep(50)
+      whole = true
+    end)
+    assert.is_false(ok)
+    assert.is_true(failure.first and whole)
+    assert.equal(7, world:run(function() return 7 end))
+    ok, failure = pcall(world.run, world, function() world.cql.sleep(500) end)
+    assert.is_false(ok)
+    assert.matches("third$", failure)
+    assert.same({ 3, 2 }, { told, ticks })
+    assert.same({ 1, nil, 3 }, { world:run(function() return 1, nil, 3 end) })
+  end)
+
   it("is the same for the same seed, byte for byte, and another for another", function()
     local function run(seed)
       local world, session = shop { seed = seed, latency = "1ms..9ms", split = 7 }

@@ -196,34 +196,53 @@ function World:now() return tonumber(C.cql_sim_now(self.handle)) / 1000 end
 ---@return integer
 function World:random(below) return tonumber(C.cql_sim_random(self.handle, below)) end
 
---- Calls `call` when the clock stands at `ms`, in a coroutine of its own.
+-- In a coroutine of its own; see run().
+local function begin(world, call)
+  local begun = world.begun
+  begun[#begun + 1] = world.host.handle(call)
+end
+
+--- Calls `call` when the clock stands at `ms`, in a coroutine of its own. What it raises is logged,
+--- and raised by run() when that ends.
 ---@param ms number
 ---@param call function
 function World:at(ms, call)
   local host = self.host
-  host.handle(function()
+  begin(self, function()
     host.sleep(math.max(0, ms - self:now()))
     call()
   end)
   return self
 end
 
---- Calls `call` every `ms` milliseconds until it gives false.
+--- Calls `call` every `ms` milliseconds until it gives false, or raises: then as at().
 ---@param ms number
 ---@param call function
 function World:every(ms, call)
   local host = self.host
-  host.handle(function()
+  begin(self, function()
     repeat host.sleep(ms) until not self.handle or call() == false
   end)
   return self
 end
 
+-- Raises what failed of all that has begun, so that a test can't pass over it.
+local function judge(world, ...)
+  local still, failure = {}, nil
+  for _, task in ipairs(world.begun) do
+    if not task.done then still[#still + 1] = task end
+    if failure == nil then failure = task.failure end
+  end
+  world.begun = still
+  if failure ~= nil then error(failure, 0) end
+  return ...
+end
+
 --- Runs `call(...)` and all coroutines that it spawns until they have ended, as cql.run() does, in
---- virtual time.
+--- virtual time. Then raises the first error of what at() and every() called, if there is any.
 ---@param call function
 ---@return any ...
-function World:run(call, ...) return self.cql.run(call, ...) end
+function World:run(call, ...) return judge(self, self.cql.run(call, ...)) end
 
 --- A session on this world: as cql.connect(). Without contact points, to the first node.
 ---@param options table?
@@ -433,7 +452,7 @@ function sim.world(options)
   loaded["cql.host"] = require_in "cql.wait.plain"
   local world = setmetatable({
     handle = ffi.gc(handle, free), nodes = {}, cql = require_in "cql", host = loaded["cql.host"],
-    connect_in = require_in "cql.connect", serving = serving,
+    connect_in = require_in "cql.connect", serving = serving, begun = {},
   }, World)
   world.journal = Journal.new(world)
   local names = {}
