@@ -254,7 +254,8 @@ local function set_target(request, options)
     return "shard takes a whole number from 0 on"
   end
   if C.cql_request_target(request, node.handle, shard or -1) == 0 then return nil end
-  return ("this session has no %s%s"):format(tostring(node), shard and ", shard " .. shard or "")
+  local part = shard and ("shard %d of "):format(shard) or ""
+  return ("this session has no %s%s"):format(part, tostring(node))
 end
 
 --- Options in the form that requests take, for one way of reading rows where they say none; nil

@@ -253,6 +253,8 @@ describe("the function that says how near a node is", function()
     settle(world)
     assert.same({ "local", "local", "ignored" }, distances())
     assert.same({}, logged)
+    assert.matches("node 127.0.0.2:9042 in dc1, b: local\n    connection serving", session:dump())
+    assert.matches("node 127.0.0.3:9042 in dc2, a: ignored\n", session:dump())
   end)
 
   it("that fails, waits, or gives what is none leaves it to the options, and is told of", function()

@@ -231,7 +231,7 @@ describe("a session", function()
       { { node = "127.0.0.1" }, "node takes a node, as session:nodes() gives them, not a string" },
       { { shard = 1 }, "shard goes with a node" },
       { { node = first, shard = -1 }, "shard takes a whole number from 0 on" },
-      { { node = first, shard = 1 }, "this session has no node 127.0.0.1:9042" },
+      { { node = first, shard = 1 }, "this session has no shard 1 of node 127.0.0.1:9042" },
       { { routing_key = 7 }, "routing_key takes the bytes of a partition key" },
       { { routing_key = { 7 } }, "routing_key takes strings, not a number" },
       { { token = 0.5 }, "token takes a whole number below 2^53, or an int64" },

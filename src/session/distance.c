@@ -9,6 +9,8 @@ enum { DECIDE_AGAIN_MS = 1000 };
 
 static const char *const names[] = {"rack", "local", "remote", "ignored"};
 
+const char *cql__distance_name(uint8_t distance) { return names[distance]; }
+
 int cql__distance_of(cql_slice_t name) {
   for (int i = 0; i <= CQL_DISTANCE_IGNORED; i++)
     if (cql__slice_is(name, names[i])) return i;

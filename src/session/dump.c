@@ -57,6 +57,14 @@ static void say_channel(cql__channel *channel, void *user) {
   say(t, "\n");
 }
 
+static void say_node(const cql_node_t *node, text *t) {
+  const cql__name *datacenter = node->data.datacenter, *rack = node->data.rack;
+  say(t, "  node %s%s%s%s%s: %s\n", node->text, datacenter ? " in " : "",
+      datacenter ? datacenter->text : "", datacenter && rack ? ", " : "",
+      datacenter && rack ? rack->text : "", cql__distance_name(node->distance));
+  cql__node_each(node, say_channel, t);
+}
+
 int cql__session_dump(const cql_session_t *session, char *out, size_t size) {
   text t = {out, size, 0};
   const cql__engine *engine = &session->engine;
@@ -74,10 +82,6 @@ int cql__session_dump(const cql_session_t *session, char *out, size_t size) {
       (unsigned)engine->metrics.taken);
   say(&t, "  memory: %zu blocks out, %zu bytes of large blocks idle\n", engine->pool->live,
       engine->pool->idle_large);
-  for (uint32_t i = 0; i < cluster->node_count; i++) {
-    const cql_node_t *node = cluster->nodes[i];
-    say(&t, "  node %s\n", node->text);
-    cql__node_each(node, say_channel, &t);
-  }
+  for (uint32_t i = 0; i < cluster->node_count; i++) say_node(cluster->nodes[i], &t);
   return (int)t.used;
 }

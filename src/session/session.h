@@ -111,6 +111,7 @@ void cql__session_tell_node(cql_session_t *session, int type, cql_node_t *node,
 
 /* distance.c: CQL_DISTANCE_* of a name; negative: it is none. */
 int cql__distance_of(cql_slice_t name);
+const char *cql__distance_name(uint8_t distance);
 /* The node has the distance that the answer names, or (length CQL_NULL) the configuration's. */
 void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t answer);
 /* Whoever is to be asked is asked. */
