@@ -254,8 +254,8 @@ local function set_target(request, options)
     return "shard takes a whole number from 0 on"
   end
   if C.cql_request_target(request, node.handle, shard or -1) == 0 then return nil end
-  local part = shard and ("shard %d of "):format(shard) or ""
-  return ("this session has no %s%s"):format(part, tostring(node))
+  if not shard then return ("%s is of another session"):format(tostring(node)) end
+  return ("this session has no shard %d of %s"):format(shard, tostring(node))
 end
 
 --- Options in the form that requests take, for one way of reading rows where they say none; nil

@@ -174,7 +174,13 @@ end
 --- of a change. Does not wait for it: the event `topology` follows.
 ---@return boolean? true
 ---@return cql.Error?
-function Session:refresh() return begin(self, C.cql_session_refresh) end
+function Session:refresh()
+  local begun, failure = begin(self, C.cql_session_refresh)
+  if failure and failure.name == "UNSUPPORTED" then
+    failure.message = "with discover = false the contact points are all the nodes: nobody is asked"
+  end
+  return begun, failure
+end
 
 --- Asks the function `distance` of the configuration again for every node: after what it goes by
 --- has changed. Connections are opened and closed accordingly; no request fails for it.
@@ -197,6 +203,11 @@ local function agreement(session, timeout_ms)
   local rows
   rows, failure = wait(session, waiter)
   if rows then return true end
+  if failure.name == "TIMEOUT" then
+    local differ = failure.execution and failure.execution.schema_agreed == false
+    failure.message = differ and "the nodes still have different schemas"
+      or "no node told in that time which schemas there are"
+  end
   return nil, failure
 end
 

@@ -165,6 +165,7 @@ describe("the nodes of a session", function()
     local refreshed, failure = session:refresh()
     assert.is_nil(refreshed)
     assert.equal("UNSUPPORTED", failure.name)
+    assert.matches("^with discover = false", failure.message)
   end)
 
   it("are none of a session that is closed", function()
