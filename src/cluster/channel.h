@@ -52,6 +52,10 @@ void cql__channel_regroup(cql__channel *channel);
 static inline int cql__channel_serves(const cql__channel *channel) {
   return channel->serving_at != UINT32_MAX;
 }
+/* Of a connection, whose owner is a channel. */
+static inline cql_node_t *cql__channel_node(const cql__connection *connection) {
+  return ((const cql__channel *)connection->owner)->node;
+}
 
 /* min * 2^failures, at most max, 15 % more or less, so that clients don't come back as one. */
 uint64_t cql__backoff(cql__cluster *cluster, uint32_t failures);

@@ -275,9 +275,8 @@ int cql__agreement_begin(cql_request_t *request, const cql__connection *connecti
   request->schema_agreed = 0; /* also without memory to wait with */
   cql__agreement *agreement = new_agreement(request, engine->agreement_ms);
   if (!agreement) return 0;
-  const cql__channel *channel = connection->owner;
   agreement->connection = connection;
-  agreement->node = cql_node_ref(channel->node);
+  agreement->node = cql_node_ref(cql__channel_node(connection));
   request->result = result;
   look(agreement);
   return 1;

@@ -50,18 +50,10 @@ typedef struct cql__engine {
   void *user;
 } cql__engine;
 
-/* Slots, requests.c. */
+/* Slots. request.c */
 struct cql_request_s *cql__request_take(cql__engine *engine);
 void cql__engine_free_requests(cql__engine *engine);
 
-/* Puts the request on a connection, or in line for one. attempt.c */
-void cql__attempt_start(cql__engine *engine, struct cql_request_s *request);
-/* Puts it on this one, which serves. Its end comes later, in any case. */
-void cql__attempt_send(struct cql_request_s *request, cql__channel *channel);
-/* Those in line go to whoever accepts now. */
-void cql__attempt_pending(cql__engine *engine);
-/* Ends a request with a local error wherever it stands. */
-void cql__attempt_abandon(struct cql_request_s *request, int error);
 /* Flushes all connections, and stamps deadlines by a clock read here. */
 void cql__engine_flush(cql__engine *engine);
 /* Can something be done now that no socket will tell of? */
@@ -70,11 +62,5 @@ int cql__engine_is_eager(const cql__engine *engine);
 void cql__engine_abandon_all(cql__engine *engine, int error);
 /* Those of one tag; how many. */
 int cql__engine_cancel(cql__engine *engine, uint32_t tag);
-
-/* For the session's table of connection events; `owner` is the channel. attempt.c */
-void cql__attempt_on_answered(void *owner, cql__connection *connection, void *waiter, int stream,
-                              const cql__envelope *envelope);
-void cql__attempt_on_oversized(void *owner, cql__connection *connection, void *waiter);
-void cql__attempt_on_lost(void *owner, cql__connection *connection, void *waiter, int error);
 
 #endif

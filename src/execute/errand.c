@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "execute/attempt.h"
 #include "wire/proto.h"
 
 /* Instead of being polled. */

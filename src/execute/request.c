@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "execute/attempt.h"
 #include "execute/route.h"
 #include "wire/proto.h"
 

@@ -108,6 +108,10 @@ struct cql_request_s {
   cql__route route;
 };
 
+/* The one that stands in a list there. */
+static inline cql_request_t *cql__request_of(cql__list *link) {
+  return cql__container(link, cql_request_t, link);
+}
 /* Room for more of the body; NULL: no memory or over the protocol's limit, the body is as before.
  */
 uint8_t *cql__request_extend(cql_request_t *request, size_t size);

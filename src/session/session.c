@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/plant.h"
 #include "execute/agreement.h"
+#include "execute/attempt.h"
 #include "execute/warm.h"
 #include "wire/proto.h"
 
@@ -597,7 +598,7 @@ static uint32_t take_done(cql_session_t *session, uint32_t max, cql_completion_t
   cql__engine *engine = &session->engine;
   uint32_t count = 0;
   while (count < max && !cql__list_empty(&engine->done)) {
-    cql_request_t *request = cql__container(engine->done.next, cql_request_t, link);
+    cql_request_t *request = cql__request_of(engine->done.next);
     cql__list_remove(&request->link);
     if (request->on_done && request->on_done(request)) continue;
     out[count++] = (cql_completion_t){.tag = request->tag,
