@@ -1,16 +1,11 @@
-/* Control: one connection of its own, over which the session learns who is in the cluster, and what
- * happens there. It is never given up: when it ends, the other nodes are tried, then the contact
- * points, round after round.
- *
- *   opening -> REGISTER -> [routes] -> local -> peers_v2 (else peers) -> sorting -> [in force]
- *           -> keyspaces -> quiet
- *
- * A refresh goes from `quiet` to `routes` again, or to what else is wanted. From anywhere it may
- * leave for another node. */
+/* Control: one connection of its own, over which the session learns who is in the cluster (see
+ * reading.h) and what happens there. It is never given up: when it ends the other candidates are
+ * asked, round after round. From anywhere it may leave for another node. */
 #ifndef CQL_CLUSTER_CONTROL_H
 #define CQL_CLUSTER_CONTROL_H
 
-#include "cluster/topology.h"
+#include "cluster/candidates.h"
+#include "cluster/reading.h"
 
 typedef struct cql__control cql__control;
 
@@ -29,50 +24,25 @@ typedef struct cql__control_events {
   void (*closed)(void *user, const cql__connection *connection);
 } cql__control_events;
 
-typedef struct cql__contact {
-  cql__address address;
-  uint32_t giver; /* which contact point stands for it, itself or as a name */
-  int last_error; /* 0: not tried yet, or it was well */
-} cql__contact;
-
 struct cql__control {
   /* set once */
   cql__cluster *cluster;
   const cql__control_events *events;
-  uint32_t query_timeout_ms, debounce_ms;
+  uint32_t debounce_ms;
   /* changes */
   cql__connection connection;
+  cql__connection_events connection_events;
+  cql__reading reading;
+  cql__reading_events reading_events;
+  cql__candidates candidates;
   cql_node_t *node;   /* whose it is, referenced; NULL: of a contact point, and nobody told yet */
   cql__address point; /* the contact point; zero: it came through the node */
-  cql__connection_events connection_events;
-  cql__timer retry, deadline, debounce, slice;
-  cql__contact *contacts; /* an address comes once for each giver */
-  uint32_t contact_count;
-  uint32_t position, offset;     /* in this round of candidates */
-  uint32_t rounds;               /* in a row that found none */
-  uint32_t pages;                /* of this step so far */
-  uint32_t bad_rows, bad_tokens; /* as they were told of last */
-  uint32_t bad_routes;           /* likewise */
-  cql__draft draft;
-  cql__block *paging; /* of the query under way; NULL: its first page */
-  size_t paging_size;
-  const char *leaving;    /* why; static */
-  cql__cursor rows;       /* of the page that is taken, those that are left */
-  cql__block *rows_owner; /* that they lie in; NULL: there are none */
-  int32_t rows_left;
-  uint8_t step;
-  uint8_t asking;                          /* where its node is reached isn't known yet */
-  uint8_t asked, anyone;                   /* somebody in this round; also those who are ignored */
-  uint8_t same;                            /* the same candidate once more, with an older version */
-  uint8_t wants_topology, wants_keyspaces; /* to be read again */
-  uint8_t wants_routes;                    /* likewise */
-  uint8_t no_route_events;                 /* its node refuses to tell of them */
-  uint8_t no_routes_told;
-  uint8_t reads_topology; /* now */
-  uint8_t is_told;        /* CONTROL_OPENED has been */
-  uint8_t has_topology;
-  uint8_t has_read; /* everything, since it was opened */
-  uint8_t unknown_partitioner;
+  cql__timer retry, leaving, debounce;
+  uint32_t rounds;         /* in a row that found none */
+  const char *why_leaving; /* static */
+  uint8_t asking;          /* where its node is reached isn't known yet */
+  uint8_t same;            /* the same candidate once more, with an older version */
+  uint8_t is_told;         /* CONTROL_OPENED has been */
   uint8_t started, closing;
   char why[200]; /* the last failure of a contact point */
 };
@@ -85,16 +55,11 @@ void cql__control_init(cql__control *control, cql__cluster *cluster,
 void cql__control_deinit(cql__control *control);
 /* Adds an address of a contact point, unless it is there. CQL_ENOMEM. */
 int cql__control_add(cql__control *control, const cql__address *address, uint32_t giver);
-/* These are all that the giver stands for: what it gave before is asked no more. */
-void cql__control_keep(cql__control *control, uint32_t giver, const cql__address *addresses,
-                       uint32_t count);
 /* Begins to open, if it hasn't yet and there is a contact point. */
 void cql__control_start(cql__control *control);
 /* No node is known and every contact point failed when it was last tried, for a reason that waiting
  * won't mend if `for_good`: an error, and in *why until the next call the reason; else 0. */
 int cql__control_failed(const cql__control *control, int for_good, const char **why);
-/* The nodes are known, and where their data is will be in a moment. */
-int cql__control_is_reading(const cql__control *control);
 /* Reads the topology again. */
 void cql__control_refresh(cql__control *control);
 /* All connections to the node are gone: is this one, too? And who is there? */

@@ -48,7 +48,8 @@ void cql__contacts_open(cql_session_t *session) {
 }
 
 void cql__contacts_blind(cql_session_t *session, const cql__address *address) {
-  if (session->control.has_topology) return; /* what was read before is better than nothing */
+  if (session->control.reading.has_topology)
+    return; /* what was read before is better than nothing */
   if (add_node(session, address) == 0) cql__contacts_open(session);
 }
 
@@ -89,7 +90,7 @@ void cql__contacts_resolved(cql_session_t *session, uint32_t ticket, int error,
   if (session->names_pending) session->names_pending--;
   for (uint32_t i = 0; i < count; i++)
     if (add_address(session, &addresses[i], index)) error = CQL_ENOMEM;
-  if (!error) cql__control_keep(&session->control, index, addresses, count);
+  if (!error) cql__candidates_keep(&session->control.candidates, index, addresses, count);
   if (error) name_failed(session, index, error, cql__error_text(error));
   cql__contacts_open(session);
   if (session->names_pending == 0) cql__contacts_resolve_in(session, RESOLVE_AGAIN_MS);

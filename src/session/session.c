@@ -105,7 +105,7 @@ static void become_ready(cql_session_t *session) {
  * unless that ends in some other way, or takes long. */
 static void check_ready(cql_session_t *session) {
   if (!session->ready_told && session->ready_address && !session->engine.closing &&
-      !cql__control_is_reading(&session->control))
+      !cql__reading_is_first(&session->control.reading))
     become_ready(session);
 }
 
@@ -133,7 +133,7 @@ void cql__session_check_hope(cql_session_t *session) {
   const char *why = "no contact point has an address";
   int error = cluster->node_count ? cql__cluster_failed(cluster, retry, &why)
                                   : cql__control_failed(control, retry, &why);
-  if (!error && cluster->node_count + control->contact_count == 0) error = CQL_ERESOLVE;
+  if (!error && cluster->node_count + control->candidates.contact_count == 0) error = CQL_ERESOLVE;
   if (error) give_up(session, error, *why ? why : cql__error_text(error));
 }
 
@@ -411,7 +411,7 @@ int cql__session_new(const cql_config_t *config, cql__link *link, const cql__hos
   cluster->names_told = config->tls_name || config->tls_sni;
   cluster->version_pinned = config->protocol_version != 0;
   cluster->version_min = (int)config->protocol_version_min;
-  session->control.query_timeout_ms = CQL__CONTROL_TIMEOUT_MS;
+  session->control.reading.query_timeout_ms = CQL__CONTROL_TIMEOUT_MS;
   session->control.debounce_ms = CQL__DEBOUNCE_MS;
   cql__control_init(&session->control, cluster, &control_events, cql__question_authenticate);
   if (error) {
@@ -446,8 +446,8 @@ int cql__session_start(cql_session_t *session) {
   int error = read_routes(session);
   if (!error) error = cql__contacts_add(session, 0);
   if (error) return error;
-  if (session->engine.cluster.node_count + session->control.contact_count + session->names_pending +
-          session->names_failed ==
+  if (session->engine.cluster.node_count + session->control.candidates.contact_count +
+          session->names_pending + session->names_failed ==
       0)
     return cql__contacts_bad(session, "", 0);
   cql__contacts_open(session);
