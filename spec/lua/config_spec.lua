@@ -3,6 +3,7 @@ local ffi = require "ffi"
 local C = require("cql.ffi").C
 local config = require "cql.config"
 local options_of = require "cql.options"
+local tree = require "spec.support.tree"
 
 local function refused(options)
   local ok, message = pcall(config.build, options, 1)
@@ -16,6 +17,19 @@ describe("the configuration", function()
       contact_points = { "127.0.0.1", "[::1]:9043" }, port = 9042, keyspace = "Ks",
       compression = "lz4", tcp_nodelay = false, request_timeout_ms = 1000, consistency = "ONE",
     }, 1))
+  end)
+
+  it("has in docs/options.md all options that only Lua has", function()
+    local own, listed = {}, {}
+    for name in tree.read("lua/cql/config.lua"):match("\nlocal OWN = (%b{})"):gmatch "([%w_]+) =" do
+      own[#own + 1] = name
+    end
+    local page = tree.read("docs/options.md"):match "\n## In Lua\n(.*)"
+    for name in page:gmatch "\n| `([%w_]+)` |" do listed[#listed + 1] = name end
+    table.sort(own)
+    table.sort(listed)
+    assert.is_true(#own > 5)
+    assert.same(own, listed)
   end)
 
   it("names the option that an unknown one resembles", function()

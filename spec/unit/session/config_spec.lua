@@ -158,10 +158,11 @@ end)
 
 -- ---- the page ----
 
--- { { name, default, what it takes } ... } of the tables in docs/options.md.
+-- { { name, default, what it takes } ... } of the tables in docs/options.md, but that of Lua's own.
 local function documented()
   local list = {}
   for line in io.lines "docs/options.md" do
+    if line == "## In Lua" then break end
     local name, default, what = line:match "^| `([%w_]+)` |%s*([^|]-)%s*|%s*([^|]-)%s*|$"
     if name then list[#list + 1] = { name = name, default = default, what = what } end
   end
