@@ -135,13 +135,13 @@ enum {
   CQL_RESULT_SCHEMA_CHANGE = 5
 };
 
-/* types of an event */
+/* types of an event, and what it has; where there is a node, `address` is the node's */
 enum {
-  CQL_EVENT_READY = 1,             /* the session serves, and knows where data is; comes once */
+  CQL_EVENT_READY = 1,             /* address: it serves, and knows where data is; comes once */
   CQL_EVENT_FAILED = 2,            /* status, message: it never will; what waited ends so; once */
-  CQL_EVENT_CONNECTION_OPENED = 3, /* address */
-  CQL_EVENT_CONNECTION_FAILED = 4, /* address, status, message: could not be opened, is retried */
-  CQL_EVENT_CONNECTION_CLOSED = 5, /* address, status, message */
+  CQL_EVENT_CONNECTION_OPENED = 3, /* node, shard */
+  CQL_EVENT_CONNECTION_FAILED = 4, /* node, shard, status, message: not opened, is retried */
+  CQL_EVENT_CONNECTION_CLOSED = 5, /* node, shard, status, message */
   CQL_EVENT_WARNING = 6,           /* message: something a person should know */
   CQL_EVENT_CLOSED = 7,            /* cql_session_close() has finished: nothing follows */
   CQL_EVENT_NODE_ADDED = 8,        /* node: the cluster has it */
@@ -153,7 +153,7 @@ enum {
   CQL_EVENT_CONTROL_OPENED = 14,   /* address: what happens in the cluster is told from there */
   CQL_EVENT_CONTROL_FAILED = 15,   /* address, status, message: another node is tried */
   CQL_EVENT_CONTROL_CLOSED = 16,   /* address, status, message: it is opened elsewhere */
-  CQL_EVENT_TOPOLOGY = 17,         /* the nodes and tokens have been read */
+  CQL_EVENT_TOPOLOGY = 17,         /* address: the nodes and tokens have been read there */
   CQL_EVENT_KEYSPACE = 18,         /* message: what all connections use now */
   CQL_EVENT_AGREEMENT = 19,        /* status 0, or ETIMEOUT: the nodes' schemas still differ; node,
                                       if one told; message: the version of its schema */
@@ -161,8 +161,8 @@ enum {
   CQL_EVENT_TABLET = 21,           /* schema: keyspace and table of which one was learned */
   CQL_EVENT_RESOLVE_FAILED = 22,   /* status, message: a name has no address */
   /* what the database says, as it says it [spec 4.2.6] */
-  CQL_EVENT_STATUS_CHANGE = 23,   /* address, message: UP, DOWN */
-  CQL_EVENT_TOPOLOGY_CHANGE = 24, /* address, message: NEW_NODE, REMOVED_NODE, MOVED_NODE */
+  CQL_EVENT_STATUS_CHANGE = 23,   /* address, node if known, message: UP, DOWN */
+  CQL_EVENT_TOPOLOGY_CHANGE = 24, /* likewise: NEW_NODE, REMOVED_NODE, MOVED_NODE */
   CQL_EVENT_SCHEMA_CHANGE = 25    /* schema */
 };
 
@@ -186,7 +186,7 @@ enum {
 /* flags of cql_options_t */
 enum {
   CQL_OPTION_TRACING = 1,
-  CQL_OPTION_IDEMPOTENT = 2,
+  CQL_OPTION_IDEMPOTENT = 2,       /* twice is as good as once: sent again where it may have been */
   CQL_OPTION_TIMESTAMP = 4,        /* `timestamp` counts; else the session's generator */
   CQL_OPTION_SERVER_TIMESTAMP = 8, /* none is sent: the server's clock decides */
   CQL_OPTION_NOW_IN_SECONDS = 16,  /* `now_in_seconds` counts (v5) */
@@ -370,7 +370,7 @@ typedef struct cql_metrics_s {
   uint64_t requests;  /* submitted */
   uint64_t completed; /* polled or waiting to be polled */
   uint64_t timeouts;
-  uint64_t retries; /* sent again: after UNPREPARED or a lost connection */
+  uint64_t retries; /* sent again: after UNPREPARED, an error that allows it, a lost connection */
   uint64_t bytes_sent;
   uint64_t bytes_received;
   uint64_t writes; /* calls to the socket */

@@ -11,13 +11,13 @@ local node_of = require "cql.node"
 ---@field serial_consistency "serial"|"local_serial"|nil
 ---@field page_size integer? rows of a page; 0: all at once
 ---@field paging_state string? where to go on: rows.paging_state of an earlier page
----@field timeout_ms integer?
----@field idempotent boolean? may be sent again when its connection is lost
+---@field timeout_ms integer? of the whole request, over all attempts
+---@field idempotent boolean? twice is as good as once: may be sent again where it may have happened
 ---@field tracing boolean? the server keeps a trace: rows.execution.tracing_id
 ---@field timestamp number|ffi.cdata*|nil microseconds since 1970; an int64 where it matters
 ---@field server_timestamp boolean? send no timestamp: the server's clock decides
----@field now_in_seconds integer? v5
----@field keyspace string? v5
+---@field now_in_seconds integer? the time that it takes for now, since 1970; v5
+---@field keyspace string? of a text or batch, other than the session's; v5
 ---@field payload table<string, string>? custom payload, v4 and later
 ---@field skip_metadata boolean? v4: trust the columns that the prepare gave; v5 always does
 ---@field int64 "auto"|"cdata"|"number"|"string"|nil how 64-bit integers are read

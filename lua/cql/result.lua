@@ -443,7 +443,8 @@ end
 --- The bytes of a column of the row that the loop is at, as they were sent and not copied: pointer
 --- and length, until the loop goes on; nil for null, and for columns that hold no bytes.
 ---@param column string|integer
----@return ffi.cdata*? bytes, integer? length
+---@return ffi.cdata*? bytes
+---@return integer? length
 function View:slice(column)
   if not self.loop then error("no row is being read: slice() is for a loop over view:each()", 2) end
   return self.reader:slice(column)

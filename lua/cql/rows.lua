@@ -201,7 +201,8 @@ end
 --- The bytes of a column as they were sent, not copied: pointer and length; nil for null, and for
 --- columns of numbers, booleans and dates, whose cells hold no bytes.
 ---@param column string|integer
----@return ffi.cdata*? bytes, integer? length
+---@return ffi.cdata*? bytes
+---@return integer? length
 function View:slice(column)
   local shape, row = self.shape, self.row
   local i = shape.index[column] or column

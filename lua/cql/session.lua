@@ -256,7 +256,8 @@ local METRICS = {
   "queued", "taken", "own", "orphans", "connections", "protocol_version",
 }
 
---- Counters since the session began, and the state of now.
+--- Counters since the session began, and the state of now: the fields of cql_metrics_t in
+--- include/cql.h, by their names.
 ---@return table<string, number>?, cql.Error?
 function Session:metrics()
   if not self.handle then return nil, closed(self) end
