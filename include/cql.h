@@ -482,11 +482,11 @@ CQL_API int cql_session_metrics(const cql_session_t *session, cql_metrics_t *out
 CQL_API int cql_session_use(cql_session_t *session, const char *keyspace, size_t length,
                             uint32_t tag);
 /* Do the nodes agree on the schema? Asks one of them every schema_agreement_interval_ms until they
- * do, for `timeout_ms`; 0: once. Nodes that are down don't count. Completes with `tag`: 0; or
- * CQL_ETIMEOUT, `schema_agreed` then being 0: they were seen to differ; -1: nobody could tell. (A
- * request that changes the schema waits like this by itself, on the node that made the change,
- * until schema_agreement_ms or its own timeout have passed; then it completes, with its result, in
- * any case.) CQL_EINVAL: a negative time; CQL_ECLOSED, CQL_ENOMEM. */
+ * do, for `timeout_ms`; 0: once. Nodes that are down or ignored don't count. Completes with `tag`:
+ * 0; or CQL_ETIMEOUT, `schema_agreed` then being 0: they were seen to differ; -1: nobody could
+ * tell. (A request that changes the schema waits like this by itself, on the node that made the
+ * change, until schema_agreement_ms or its own timeout have passed; then it completes, with its
+ * result, in any case.) CQL_EINVAL: a negative time; CQL_ECLOSED, CQL_ENOMEM. */
 CQL_API int cql_session_agreement(cql_session_t *session, int timeout_ms, uint32_t tag);
 /* Readable state for people: nodes, connections, streams. Writes at most `size` bytes with a final
  * NUL; the full length as snprintf() would say. Not for parsing. */

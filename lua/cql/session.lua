@@ -211,7 +211,7 @@ local function agreement(session, timeout_ms)
   return nil, failure
 end
 
---- Do all nodes that are up have the same schema now?
+--- Do all nodes that are up and not ignored have the same schema now?
 ---@return boolean?
 ---@return cql.Error?
 function Session:check_schema_agreement()
@@ -221,8 +221,8 @@ function Session:check_schema_agreement()
   return agreed, failure
 end
 
---- Waits until all nodes that are up have the same schema, for at most so long (10,000 if nil): the
---- error TIMEOUT then. A statement that changes the schema waits by itself.
+--- Waits until all nodes that are up and not ignored have the same schema, for at most so long
+--- (10,000 if nil): the error TIMEOUT then. A statement that changes the schema waits by itself.
 ---@param timeout_ms integer?
 ---@return boolean? true
 ---@return cql.Error?
