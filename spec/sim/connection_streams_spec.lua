@@ -206,9 +206,29 @@ describe("more than 1,024 answers that are overdue", function()
   it("close at once where nothing else is under way", function()
     local p = serve()
     overdue(p, 1025)
-    p:run(2000)
+    p:run(2001)
     assert.is_true(p:is_closed(0))
     assert.equal(2, p:sockets())
+  end)
+
+  it("close without a successor where memory is short, and leave their place to others", function()
+    local p = serve { request_timeout_ms = 60000 }
+    local cluster = p.session.engine.cluster
+    local node = cluster.nodes[0]
+    ask(p, 5001, 1)
+    C.cql__mem_fail(1, 1)
+    C.cql__connection_retire(node.channels[0].connection, REPLACED)
+    C.cql__mem_fail(0, 0)
+    assert.same({ 0, 0 }, { node.serving_count, cluster.serving_count })
+    for number = 1, 3 do
+      assert.equal(0, C.cql__node_set_distance(node, C.CQL_DISTANCE_IGNORED))
+      assert.equal(0, C.cql__node_set_distance(node, C.CQL_DISTANCE_LOCAL))
+      p:serve(number)
+      assert.same({ 1, 1 }, { node.serving_count, cluster.serving_count })
+      ask(p, 5001 + number, 1)
+    end
+    assert.is_false(p:is_closed(0)) -- each still owes an answer
+    assert.is_false(p:is_closed(1))
   end)
 
   it("close when the last request has timed out too", function()

@@ -22,7 +22,7 @@ end
 local function new_session(sim)
   local config, out = C.cql_config_new(), ffi.new "cql_session_t *[1]"
   for name, value in pairs { contact_points = "127.0.0.1", discover = "false",
-    connections_per_shard = "2", reconnect_max_ms = "1000" } do
+    connections_per_shard = "2", reconnect_max_ms = "1000", request_timeout_ms = "60000" } do
     assert(C.cql_config_set(config, name, value) == 0)
   end
   assert(C.cql_sim_session_new(sim, config, out) == 0)

@@ -164,10 +164,8 @@ void cql__channel_hurry(cql__channel *channel) {
 
 void cql__channel_reopen(cql__channel *channel, const char *why) {
   cql__connection *connection = &channel->connection;
-  if (cql__channel_serves(channel)) {
+  if (connection->state == CQL__SERVING) {
     cql__connection_retire(connection, why);
-    if (cql__streams_live(&connection->streams) == 0)
-      cql__connection_close(connection, CQL_ECONNECTION, connection->retiring);
     return;
   }
   if (channel->asking) retry_after(channel, 0);
@@ -312,13 +310,10 @@ void cql__channel_on_retiring(void *owner, cql__connection *connection) {
   (void)connection;
   cql__channel *channel = owner;
   cql_node_t *node = channel->node;
-  if (channel->slot == CQL__NO_SLOT) { /* nobody follows */
-    leave(channel, channel->connection.retiring);
-    return;
-  }
-  cql__channel *successor = cql__channel_new(node, channel->slot);
-  if (!successor) return; /* it retires all the same, and is reopened when it closes */
   leave(channel, channel->connection.retiring);
+  if (channel->slot == CQL__NO_SLOT) return; /* nobody follows */
+  cql__channel *successor = cql__channel_new(node, channel->slot);
+  if (!successor) return; /* it is reopened when it closes */
   node->channels[channel->slot] = successor;
   cql__channel_set_aside(channel);
   cql__channel_open(successor);
@@ -329,8 +324,7 @@ void cql__channel_retire(cql__channel *channel, const char *why) {
   cql__channel_set_aside(channel);
   channel->node->cluster->sweep = 1;
   cql__connection_retire(connection, why);
-  if (connection->state != CQL__SERVING || cql__streams_live(&connection->streams) == 0)
-    cql__connection_close(connection, CQL_ECONNECTION, why);
+  if (connection->state != CQL__SERVING) cql__connection_close(connection, CQL_ECONNECTION, why);
 }
 
 void cql__channel_close(cql__channel *channel, int error, const char *why) {

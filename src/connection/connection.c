@@ -478,13 +478,13 @@ static void on_second(cql__timer *timer) {
   if (cql__streams_orphans(&c->streams)) cql__timer_set(wheel, timer, now_of(c) + 1000);
   if (c->retiring || c->state != CQL__SERVING || !too_many_overdue(&c->streams)) return;
   cql__connection_retire(c, "replaced: too many answers are overdue");
-  if (cql__streams_live(&c->streams) == 0) cql__connection_close(c, CQL_ECONNECTION, c->retiring);
 }
 
 void cql__connection_retire(cql__connection *c, const char *why) {
   if (c->retiring || c->state != CQL__SERVING) return;
   c->retiring = why;
-  cql__timer_set(c->settings->wheel, &c->deadline, now_of(c) + c->settings->request_timeout_ms);
+  uint32_t patience = cql__streams_live(&c->streams) ? c->settings->request_timeout_ms : 0;
+  cql__timer_set(c->settings->wheel, &c->deadline, now_of(c) + patience);
   c->events->retiring(c->owner, c);
 }
 

@@ -156,8 +156,8 @@ void cql__connection_sent(cql__connection *connection, size_t size);
 void cql__connection_unsent(cql__connection *connection, int stream);
 /* Its waiter has gone; the answer is still owed. */
 void cql__connection_orphan(cql__connection *connection, int stream);
-/* Takes nothing new, and ends with its last answer or after the request timeout. `why`: static.
- */
+/* Takes nothing new, and ends with its last answer, soon if none is waited for, or after the
+ * request timeout. `why`: static. */
 void cql__connection_retire(cql__connection *connection, const char *why);
 /* Sends what has gathered, unless the socket is full. */
 void cql__connection_flush(cql__connection *connection);
