@@ -56,6 +56,10 @@ static void see(cql__sim_node *node, cql__sim_node *other) {
                       now & CQL__SIM_SEEN_UP ? "up"
                       : now                  ? "down"
                                              : "gone");
+  if (before & CQL__SIM_SEEN_OLDER && now & CQL__SIM_SEEN_UP) { /* it has gone, and come back */
+    if (cql__sim_node_runs(node)) tell_of_change(node, other, before, CQL__SIM_KNOWN);
+    before = CQL__SIM_KNOWN;
+  }
   if (cql__sim_node_runs(node)) tell_of_change(node, other, before, now);
   *view = now;
 }

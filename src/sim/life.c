@@ -41,6 +41,15 @@ static void take_address(cql__sim_node *node) {
   }
 }
 
+/* Who hasn't noticed that it was down hears of both [Cassandra, StorageService.onRestart]. */
+static void begin_life(cql__sim_node *node) {
+  const cql_sim_t *sim = node->sim;
+  for (size_t i = 0; i < sim->node_count; i++) {
+    uint8_t *view = cql__sim_view_of(sim->nodes[i], node->index);
+    if (sim->nodes[i] != node && *view & CQL__SIM_SEEN_UP) *view |= CQL__SIM_SEEN_OLDER;
+  }
+}
+
 int cql_sim_node_start(cql_sim_t *sim, int index) {
   cql__sim_node *node = cql__sim_node_at(sim, index);
   if (!node) return CQL_EINVAL;
@@ -48,6 +57,7 @@ int cql_sim_node_start(cql_sim_t *sim, int index) {
   node->state = CQL_SIM_BOOTING;
   node->vanished = 0;
   take_address(node);
+  begin_life(node);
   cql__sim_trace_line(sim, "%s starts", node->text);
   int64_t delay = cql__sim_draw(sim, &node->settings.boot);
   node->booting.fire = on_booted;
@@ -55,6 +65,7 @@ int cql_sim_node_start(cql_sim_t *sim, int index) {
     on_booted(&node->booting);
   else
     cql__sim_timer_set(&sim->clock, &node->booting, sim->clock.now + delay);
+  if (delay) cql__sim_gossip(sim, node, 0); /* its gossip begins before it serves clients */
   return 0;
 }
 

@@ -32,8 +32,14 @@ typedef struct cql__sim_prepared {
 } cql__sim_prepared;
 
 enum { CQL__SIM_TOKENS_MAX = 4096 };
-/* CQL__SIM_SEEN_BEFORE: it isn't known yet that it has moved. */
-enum { CQL__SIM_KNOWN = 1, CQL__SIM_SEEN_UP = 2, CQL__SIM_SEEN_BEFORE = 4 };
+/* CQL__SIM_SEEN_BEFORE: it isn't known yet that it has moved. CQL__SIM_SEEN_OLDER: nor that who was
+ * seen up is another process by now. */
+enum {
+  CQL__SIM_KNOWN = 1,
+  CQL__SIM_SEEN_UP = 2,
+  CQL__SIM_SEEN_BEFORE = 4,
+  CQL__SIM_SEEN_OLDER = 8
+};
 
 typedef struct cql__sim_node {
   cql_sim_t *sim;
