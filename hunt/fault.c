@@ -22,6 +22,12 @@ static void holds(int cause, int64_t until) {
 /* The old ones wait for what is under way, for a while. */
 void fault_replaces(void) { holds(CAUSE_LOSS, world_now() + 2 * RECOVERS); }
 
+/* It goes on from pause to pause, and so do all that wait for it. */
+void fault_unreached(void) {
+  holds(CAUSE_LOSS, world_now() + RECOVERS);
+  holds(CAUSE_SLOW, world_now() + RECOVERS);
+}
+
 /* Who gets no socket waits before the next attempt, and has maybe nobody else to ask. */
 void fault_watch(void) {
   int left = cql_sim_exhausted(w.sim);
@@ -274,6 +280,9 @@ static void play_on_node(int kind, int node, const step *s) {
       break;
     case STEP_MOVE: move_node(node); break;
     case STEP_RESHARD: fault_reshard(node, (int64_t)(s->how >> 8)); break;
+    case STEP_REROUTE:
+      if (state_of(node) != CQL_SIM_GONE && reach_change(node, s->how >> 8)) out_of_order(node);
+      break;
     case STEP_STALL: stall(node, (int64_t)(s->how % 300000)); break;
     case STEP_CUT: cut(place, node); break;
     case STEP_PARTITION:
@@ -317,6 +326,7 @@ void fault_repair(void) {
   for (int node = 0; node < w.node_count; node++) {
     if (!w.spoilt[node]) continue;
     w.spoilt[node] = 0;
+    reach_repair(node);
     if (w.cut_from[node] != NOWHERE) cql_sim_heal(w.sim, w.cut_from[node], node);
     w.cut_from[node] = NOWHERE;
     if (state_of(node) == CQL_SIM_PAUSED) cql_sim_node_resume(w.sim, node);

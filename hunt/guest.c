@@ -23,9 +23,7 @@ int64_t guest_streams(void) {
 static void configure(cql_config_t *config) {
   const script *s = &w.script;
   char points[24 * NODES_MAX] = "";
-  for (int i = 0; i < w.contact_count; i++)
-    snprintf(points + strlen(points), sizeof points - strlen(points), "%s127.0.0.%d", i ? "," : "",
-             i + 1);
+  reach_points(points, sizeof points);
   option(config, "contact_points", points);
   option(config, "keyspace", "ks");
   option(config, "discover", "false");
@@ -46,6 +44,8 @@ static void configure(cql_config_t *config) {
   if (OF(s, home) == HOME_FAILOVER) option(config, "datacenter_failover", "true");
   if (OF(s, home) == HOME_RACK) option(config, "local_rack", "r1");
   if (OF(s, ask)) option(config, "ask_distance", "true");
+  if (OF(s, reached) == REACHED_BY_HOST) option(config, "ask_endpoint", "true");
+  if (OF(s, reached) == REACHED_BY_ROUTES) option(config, "client_routes", "one");
   number(config, "question_timeout_ms", 100);
   if (OF(s, frames)) number(config, "frame_size_max", FRAME_MAX);
   if (OF(s, slots)) number(config, "requests_max", OF(s, slots));
@@ -141,6 +141,10 @@ static void on_question(guest *g, const cql_completion_t *c) {
     place_asked(g, c);
     return;
   }
+  if (c->code == CQL_ASK_ENDPOINT) {
+    reach_asked(g, c);
+    return;
+  }
   if (world_chance(3) == 0) return;
   int error = cql_answer(g->session, c->tag, (const uint8_t *)"\0u\0p", 4);
   CHECK(error == 0, "an answer is refused: %s", cql_error_name(error));
@@ -150,6 +154,7 @@ void guest_poll(guest *g) {
   cql_completion_t out[64];
   int count;
   place_answer(g);
+  reach_answer(g);
   do {
     count = cql_poll(g->session, (uint32_t)(1 + world_chance(64)), out);
     for (int i = 0; i < count; i++) {

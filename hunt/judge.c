@@ -130,11 +130,11 @@ static int is_too_big(const asked *a) {
   return OF(&w.script, frames) && is_row(a) && load_content(0, a->key, room) > FRAME_MAX;
 }
 
-/* Each change may come before the one before has reached all nodes. */
-static int may_disagree(const asked *a) {
+/* Each change may come before the one before has reached all nodes, or its session closes first. */
+static int may_disagree(const guest *g, const asked *a) {
   int is_short = a->due - a->since < TIMEOUT_MS * MILLISECOND;
-  return is_short || w.defines > a->defines + 1 || fault_since(CAUSE_SLOW, a->since) ||
-         fault_since(CAUSE_DOWN, a->since);
+  return is_short || g->closed_by || w.defines > a->defines + 1 ||
+         fault_since(CAUSE_SLOW, a->since) || fault_since(CAUSE_DOWN, a->since);
 }
 
 static void judge_success(const guest *g, const asked *a, const cql_completion_t *c) {
@@ -146,7 +146,7 @@ static void judge_success(const guest *g, const asked *a, const cql_completion_t
   CHECK(!is_too_big(a) || OF(&w.script, lz4), "an answer larger than frame_size_max");
   CHECK(!a->cancelled, "success after it was cancelled");
   judge_content(a, c->result);
-  CHECK(c->schema_agreed != 0 || may_disagree(a), "nodes don't agree on the schema");
+  CHECK(c->schema_agreed != 0 || may_disagree(g, a), "nodes don't agree on the schema");
   if (a->kind == KIND_BARE && a->uses == g->uses && !g->use_open)
     CHECK(keyspace_of(a, c->result) == a->keyspace, "an answer from another keyspace");
 }
@@ -229,6 +229,7 @@ void judge_nodes(void) {
   CHECK(counters.bad_streams == 0, "a stream is used before its answer");
   CHECK(counters.bad_frames == 0, "a frame breaks the protocol");
   CHECK(counters.not_ready == 0, "a request before the handshake's end");
+  reach_judge(&counters);
 }
 
 void judge_step(guest *g) {

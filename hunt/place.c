@@ -56,6 +56,11 @@ static int number_of(const cql_node_t *node, cql_node_info_t *info) {
   fail("a node that isn't in the world");
 }
 
+int place_number(const cql_node_t *node) {
+  cql_node_info_t info;
+  return number_of(node, &info);
+}
+
 /* ---- questions ---- */
 
 static int say(guest *g, uint32_t tag, const char *name) {
@@ -72,8 +77,7 @@ static void answered(nearness *near, uint8_t distance) {
 /* Some answers are missing, wrong, late or refused: the default is taken. */
 void place_asked(guest *g, const cql_completion_t *c) {
   enum { MISSING, DECLINED, WRONG, LATE, ANSWERS = 8 };
-  cql_node_info_t info;
-  int node = number_of(c->event->node, &info), way = (int)world_chance(ANSWERS);
+  int node = place_number(c->event->node), way = (int)world_chance(ANSWERS);
   if (node < 0) return;
   nearness *near = &g->near[node];
   *near = (nearness){by_default(node), c->tag, 0, UINT64_MAX};

@@ -57,7 +57,7 @@ static void reconcile(script *s) {
   /* Where pieces are late one by one a small window makes heartbeats wait behind bodies. */
   if (OF(s, slow) == SLOW_SOMETIMES && OF(s, split)) OF(s, window) = 0;
   if (OF(s, shards)) OF(s, version) = 4;
-  if (!OF(s, discover)) OF(s, ask) = OF(s, home) = 0; /* nobody tells where nodes are */
+  if (!OF(s, discover)) OF(s, ask) = OF(s, home) = OF(s, reached) = 0; /* nobody tells of nodes */
   *fates |= BIT(FATE_GOOD);
   *kinds |= BIT(KIND_READ);
 }
@@ -103,6 +103,7 @@ void script_draw(script *s, uint64_t seed) {
   OF(s, ask) = chance_below(&state, 2);
   OF(s, remote) = chance_below(&state, 3);
   OF(s, agreement) = chance_below(&state, 2) * (1 + chance_below(&state, 100));
+  OF(s, reached) = chance_below(&state, 2) * (1 + chance_below(&state, 2));
   reconcile(s);
   OF(s, requests) = OF(s, depth) * 20 + 500;
   s->drawn_faults = OF(s, faults);

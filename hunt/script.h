@@ -36,7 +36,8 @@
   XX(TABLE, "alter-table")                                                                         \
   XX(SHIFT, "shift")                                                                               \
   XX(RECREATE, "recreate-table")                                                                   \
-  XX(RESHARD, "reshard")
+  XX(RESHARD, "reshard")                                                                           \
+  XX(REROUTE, "reroute")
 
 /* What a node does with one request, by a mark in its text: "" is as it should be. */
 #define FATE_MAP(XX)                                                                               \
@@ -99,7 +100,8 @@
   XX(frames, 0)                                                                                    \
   XX(connections, 1)                                                                               \
   XX(remote, 0)                                                                                    \
-  XX(agreement, 0)
+  XX(agreement, 0)                                                                                 \
+  XX(reached, 0)
 
 enum {
 #define STEP_ENUM(name, text) STEP_##name,
@@ -125,6 +127,9 @@ enum {
 /* What a session is told of where it is: nothing, its datacenter, that it may leave that, its rack.
  */
 enum { HOME_UNTOLD, HOME_DATACENTER, HOME_FAILOVER, HOME_RACK, HOMES };
+
+/* Who tells how nodes are reached, whose own addresses lead nowhere then. */
+enum { REACHED_PLAINLY, REACHED_BY_HOST, REACHED_BY_ROUTES };
 
 /* How the network is. */
 enum { SLOW_NOT, SLOW_SOME, SLOW_VARIES, SLOW_SOMETIMES, SLOW_EVEN, SLOWS };

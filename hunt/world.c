@@ -85,6 +85,7 @@ int world_add_node(void) {
   if (OF(s, mixed) && at < OF(s, nodes))
     set_number(node, "protocol_max", 3 + (node + (int)s->seed) % 3);
   CHECK(cql_sim_node_start(w.sim, node) == 0, "%s", cql_sim_error(w.sim));
+  reach_begin(node);
   w.shards[node] = (uint8_t)OF(s, shards);
   w.node_count++;
   return node;
@@ -103,6 +104,7 @@ static void build_nodes(void) {
     set(CQL_SIM_ALL, "product", "scylla");
     set_number(CQL_SIM_ALL, "shards", OF(s, shards));
   }
+  if (OF(s, reached)) set(CQL_SIM_ALL, "private", "true");
   set_number(CQL_SIM_ALL, "split", OF(s, split));
   if (OF(s, window)) set_number(CQL_SIM_ALL, "window", OF(s, window));
   set(CQL_SIM_ALL, "latency", latencies[OF(s, slow)]);
@@ -342,6 +344,8 @@ static void tidy(void) {
 int world_run(const script *s, int tell) {
   memset(&w, 0, sizeof w);
   w.script = *s;
+  if (!OF(s, shards) && OF(s, reached))
+    OF(&w.script, reached) = REACHED_BY_HOST; /* it has no routes */
   w.random = s->seed * 31 + 7;
   w.guest_count = (int)OF(s, sessions);
   for (int fate = 0; fate < FATES; fate++) w.rules[fate] = -1;

@@ -5,7 +5,15 @@
 #include "cql_sim.h"
 #include "script.h"
 
-enum { ROWS = 64, COUNTERS = 8, NODES_MAX = 8, GUESTS_MAX = 3, SLOTS = 8192, HELD_MAX = 16 };
+enum {
+  ROWS = 64,
+  COUNTERS = 8,
+  NODES_MAX = 8,
+  GUESTS_MAX = 3,
+  SLOTS = 8192,
+  HELD_MAX = 16,
+  LATE_MAX = 8
+};
 enum { MILLISECOND = 1000, SECOND = 1000000 };
 enum { TIMEOUT_MS = 20000, LAZY_MS = 25000, HEARTBEAT_MS = 2000, RECONNECT_MAX_MS = 2000 };
 enum { FRAME_MAX = 4096, NOWHERE = 1000 };
@@ -48,6 +56,19 @@ typedef struct nearness {
   uint64_t ignored_from; /* the first request that must not go there */
 } nearness;
 
+/* How a node is reached that isn't where it is: through which door, and what is told of it. */
+typedef struct reach {
+  int door;
+  uint8_t way;
+} reach;
+
+/* An answer about that, which waits; at 0: none does. */
+typedef struct delayed {
+  int64_t at;
+  uint32_t tag;
+  int node;
+} delayed;
+
 typedef struct guest {
   cql_session_t *session; /* NULL: there is none */
   cql_prepared_t *statements[STATEMENTS];
@@ -64,6 +85,7 @@ typedef struct guest {
   int use_open, use_cancelled, keyspace, use_keyspace;
   int64_t use_since;
   nearness near[NODES_MAX];
+  delayed late[LATE_MAX];
   uint32_t strayed; /* keys: one who has none of a tablet was asked, and has told where it is */
 } guest;
 
@@ -88,6 +110,9 @@ typedef struct world {
   uint64_t forgets; /* how often a node forgot its statements */
   uint64_t epoch;   /* counts what the hosts think of how near nodes are */
   int has_tablets, moves;
+  reach reach[NODES_MAX];
+  int doors;            /* given out beside the first ones */
+  uint64_t untold;      /* how often a host may have left it to the node's own address */
   shape shapes[SHAPES]; /* the newest, by the number of the change */
   uint64_t shifts, defines;
   uint8_t shards[NODES_MAX];
@@ -160,6 +185,8 @@ int64_t fault_played(int fate);
 void fault_play(const step *s, int64_t index);
 /* It comes back with another number of shards. */
 void fault_reshard(int node, int64_t how);
+/* A host leads a connection astray. */
+void fault_unreached(void);
 /* All nodes run and are reached again. */
 void fault_repair(void);
 /* Connections are replaced now. */
@@ -172,6 +199,8 @@ int fault_since(int cause, int64_t since);
 /* ---- place.c ---- */
 
 void place_begin(guest *g);
+/* Of the world's nodes; -1: it was one before it moved, or is a contact point. */
+int place_number(const cql_node_t *node);
 void place_asked(guest *g, const cql_completion_t *c);
 /* What is to be answered late, and is due. */
 void place_answer(guest *g);
@@ -187,6 +216,21 @@ void place_judge_plan(const guest *g, const asked *a, cql_request_t *request);
 void place_judge_answer(guest *g, const asked *a, const cql_completion_t *c);
 /* Nothing has happened for a while: sessions know who is there, and send to the nearest replica. */
 void place_judge(void);
+
+/* ---- reach.c ---- */
+
+/* The contact points. */
+void reach_points(char *out, size_t size);
+/* Of a node that is new. */
+void reach_begin(int node);
+/* It is reached elsewhere, or (1) not at all until it is repaired. */
+int reach_change(int node, uint64_t how);
+void reach_repair(int node);
+void reach_asked(guest *g, const cql_completion_t *c);
+/* What is to be answered late, and is due. */
+void reach_answer(guest *g);
+/* Nothing is dialled that nobody told of. */
+void reach_judge(const cql_sim_counters_t *counters);
 
 /* ---- shift.c ---- */
 

@@ -131,6 +131,7 @@ typedef struct cql_sim_counters_s {
   uint64_t bytes_out;   /* to them */
   uint64_t accepted;    /* connections */
   uint64_t refused;     /* connections */
+  uint64_t astray;      /* sought at its own address, which is private */
   uint64_t connections; /* open now */
   uint64_t in_flight;   /* requests that aren't answered yet */
 } cql_sim_counters_t;

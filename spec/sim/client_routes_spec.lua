@@ -306,6 +306,7 @@ describe("a route that changes", function()
     settle(15000)
     assert.same({ OWN[1], OWN[2] .. " down", OWN[3] }, addresses())
     assert.is_true(count("connection_failed", "no client route leads to it") > 0)
+    assert.equal(0, world:counters().astray)
     lead(2, 9002)
     settle(500)
     assert.same(OWN, addresses())
@@ -420,6 +421,12 @@ describe("a table of client routes", function()
     assert.same({ SCHEMA_CHANGE = true, STATUS_CHANGE = true, TOPOLOGY_CHANGE = true },
       controls()[1].events)
     for _, asked in ipairs(world:asked()) do assert.is_nil(asked.error) end
+  end))
+
+  it("is needed where own addresses lead nowhere", on(routed_world, function()
+    connect { client_routes = "" }
+    assert.is_true(world:node(2):counters().astray > 0)
+    assert.equal(0, #world:node(2):connections())
   end))
 
   it("isn't asked for where no ids are told", on(routed_world, function()

@@ -13,7 +13,8 @@ enum {
   CQL__PLANT_PLAN = 7,      /* plans outlive a change of distance */
   CQL__PLANT_TABLET = 8,    /* a tablet that moves stays known where it was */
   CQL__PLANT_SHARDS = 9,    /* a node that comes back with other shards is taken for what it was */
-  CQL__PLANT_COLUMNS = 10   /* a statement keeps its columns whatever its table has now */
+  CQL__PLANT_COLUMNS = 10,  /* a statement keeps its columns whatever its table has now */
+  CQL__PLANT_ROUTE = 11     /* a node that has no route is sought at its own address */
 };
 
 #ifdef CQL_TEST

@@ -279,7 +279,10 @@ static void lead(cql__sim_wire *wire, const cql__target *target) {
   cql_sim_t *sim = wire->sim;
   const cql__sim_forward *forward = cql__sim_forward_find(sim, target);
   wire->node = forward ? sim->nodes[forward->node] : find_node(sim, &target->address);
-  if (!forward && wire->node && wire->node->settings.private) wire->node = NULL;
+  if (!forward && wire->node && wire->node->settings.private) {
+    wire->node->counters.astray++;
+    wire->node = NULL;
+  }
   wire->port = forward ? wire->node->address.port : target->address.port;
   wire->local_port = target->local_port ? target->local_port : next_source_port(sim);
   int translated = forward || (wire->node && wire->node->settings.nat);

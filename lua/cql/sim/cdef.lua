@@ -92,6 +92,7 @@ typedef struct cql_sim_counters_s {
   uint64_t bytes_out;
   uint64_t accepted;
   uint64_t refused;
+  uint64_t astray;
   uint64_t connections;
   uint64_t in_flight;
 } cql_sim_counters_t;

@@ -110,7 +110,7 @@ local COUNTERS = {
   "requests", "queries", "prepares", "executes", "batches", "answers", "errors", "events",
   "unprepared", "primed", "wrong_shard", "not_replica", "unknown_id", "bad_frames",
   "bad_streams", "not_ready", "payloads", "bytes_in", "bytes_out", "accepted", "refused",
-  "connections", "in_flight",
+  "astray", "connections", "in_flight",
 }
 
 function Node.counters_of(world, id)
