@@ -19,7 +19,7 @@ typedef struct cql__destination {
 
 /* What was found. All of it lives for the call. */
 typedef struct cql__endpoint {
-  int error; /* nothing was, and `why`; static */
+  int error; /* nothing was, and `why` */
   const char *why;
   cql__target target;
   uint16_t shard_port; /* 0: there is none, or it isn't wanted */
