@@ -450,6 +450,44 @@ describe("requests", function()
     end
   end)
 
+  it("go to slow ones last, however few they have under way", function()
+    local p = serve(3, { heartbeat_ms = 0 })
+    local list, tag = {}, 0
+    local function spread(least) -- requests, until each connection has so many
+      repeat
+        tag = tag + 1
+        p:submit(tag)
+        p:step()
+        for socket = 0, 2 do
+          list[socket] = list[socket] or {}
+          for _, request in ipairs(p:requests(socket)) do
+            table.insert(list[socket], request.stream)
+          end
+        end
+      until math.min(#list[0], #list[1], #list[2]) >= least
+    end
+    local function answer(socket)
+      p:answer(table.remove(list[socket]), "RESULT", server.VOID, nil, socket)
+      p:advance(50)
+    end
+    spread(20)
+    for _ = 1, 8 do answer(2) end -- nothing comes from the others
+    local first, second = #list[0], #list[1]
+    for _ = 1, 40 do
+      answer(2)
+      spread(0)
+    end
+    assert.same({ first, second }, { #list[0], #list[1] })
+    for _ = 1, 10 do -- the first has recovered
+      answer(2)
+      answer(0)
+    end
+    local recovered = #list[0]
+    for _ = 1, 5 do spread(0) end
+    assert.is_true(#list[0] > recovered)
+    assert.equal(second, #list[1])
+  end)
+
   it("find the one connection that has room", function()
     local p = serve(8, { streams_max = 1 })
     for tag = 1, 9 do

@@ -127,25 +127,32 @@ static int suits(const cql__wish *wish, const cql__channel *channel) {
 }
 
 /* Much waits on it and nothing came for a while: it may recover, but others come first. */
-static int is_slow(const cql__connection *c) {
+static int is_slow(const cql__channel *channel) {
+  const cql__connection *c = &channel->connection;
   return c->streams.used >= CQL__SLOW_REQUESTS &&
          c->read_before + CQL__SLOW_MS < c->settings->wheel->now;
 }
 
+static int is_quick(const cql__channel *channel) { return channel && !is_slow(channel); }
+
 /* The less busy one; either may be NULL. */
 static cql__channel *better(cql__channel *a, cql__channel *b) {
   if (!a || !b) return a ? a : b;
-  const cql__connection *one = &a->connection, *other = &b->connection;
-  int slow = is_slow(one), other_slow = is_slow(other);
+  int slow = is_slow(a), other_slow = is_slow(b);
   if (slow != other_slow) return slow ? b : a;
-  return one->streams.used <= other->streams.used ? a : b;
+  return a->connection.streams.used <= b->connection.streams.used ? a : b;
+}
+
+/* The second only if the first is none, or it alone is quick. */
+static cql__channel *quicker(cql__channel *a, cql__channel *b) {
+  return !a || (is_slow(a) && is_quick(b)) ? b : a;
 }
 
 static cql__channel *if_suits(const cql__wish *wish, cql__channel *channel) {
   return suits(wish, channel) ? channel : NULL;
 }
 
-/* The better of two; the first that will do where neither does; NULL: none does. */
+/* The better of two; another where neither will do, or is quick; NULL: none will do. */
 static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, uint32_t count,
                                const cql__wish *wish) {
   cql__channel *chosen = NULL;
@@ -153,7 +160,8 @@ static cql__channel *choose_of(cql__rand *rand, cql__channel *const *channels, u
     cql__two two = cql__rand_two(rand, count);
     chosen = better(if_suits(wish, channels[two.first]), if_suits(wish, channels[two.second]));
   }
-  for (uint32_t i = 0; i < count && !chosen; i++) chosen = if_suits(wish, channels[i]);
+  for (uint32_t i = 0; i < count && !is_quick(chosen); i++)
+    chosen = quicker(chosen, if_suits(wish, channels[i]));
   return chosen;
 }
 
@@ -209,7 +217,8 @@ static inline cql__channel *choose_on(cql__cluster *cluster, const cql_node_t *n
   return if_suits(wish, node->channels[0]);
 }
 
-/* Of the replicas at one distance: two at random, the less busy of them; else whoever will do. */
+/* Of the replicas at one distance: two at random, the less busy of them; another where neither will
+ * do, or is quick. */
 static cql__channel *choose_replica(cql__cluster *cluster, const uint16_t *numbers, uint32_t count,
                                     const cql__wish *wish) {
   cql_node_t *const *nodes = cluster->routing.nodes;
@@ -220,8 +229,8 @@ static cql__channel *choose_replica(cql__cluster *cluster, const uint16_t *numbe
     chosen = better(choose_on(cluster, nodes[numbers[two.first]], wish),
                     choose_on(cluster, nodes[numbers[two.second]], wish));
   }
-  for (uint32_t i = 0; i < count && !chosen; i++)
-    chosen = choose_on(cluster, nodes[numbers[(two.first + i) % count]], wish);
+  for (uint32_t i = 0; i < count && !(wish->in_order ? chosen != NULL : is_quick(chosen)); i++)
+    chosen = quicker(chosen, choose_on(cluster, nodes[numbers[(two.first + i) % count]], wish));
   return chosen;
 }
 
@@ -261,7 +270,9 @@ static cql__channel *choose_by_tablet(cql__cluster *cluster, const cql__wish *wi
     if (count == 0) continue;
     if (count == 1) return found[0];
     cql__two two = cql__rand_two(cluster->rand, count);
-    return better(found[two.first], found[two.second]);
+    cql__channel *chosen = better(found[two.first], found[two.second]);
+    for (uint32_t i = 0; i < count && !is_quick(chosen); i++) chosen = quicker(chosen, found[i]);
+    return chosen;
   }
   return NULL;
 }
