@@ -18,6 +18,8 @@ jmp_buf violation;
 /* How long all may take to come back after the last fault: what is half open is noticed, nodes are
  * asked again; and longer than a lazy answer. */
 enum { RECOVERY_MS = 8000, REST_MS = LAZY_MS + 5000 };
+/* Large ones in pieces of two bytes take a second. */
+enum { ANSWER_MS = 3000 };
 
 /* ---- what is told ---- */
 
@@ -279,11 +281,11 @@ static void ask_again(void) {
       what.kind = KIND_BOUND_SHIFTING;
       load_submit(&w.guests[i], &what, 0, NULL);
     }
-  world_end("at rest", 1000);
+  world_end("at rest", ANSWER_MS);
   for (int key = 0; key < COUNTERS; key++) {
     wish what = {.kind = KIND_TALLY, .key = key, .idempotent = 1};
     CHECK(load_submit(&w.guests[0], &what, 0, NULL), "no counter can be asked for");
-    world_end("at rest", 1000);
+    world_end("at rest", ANSWER_MS);
   }
 }
 
