@@ -50,13 +50,13 @@ static int64_t owed(void) {
 /* May it be by what nodes did with other requests? A connection with too many overdue answers is
  * replaced, as one is that says what nobody asked for. */
 static int is_by_others(int cause) {
-  int64_t streams = guest_streams();
+  int64_t streams = guest_streams(), overdue = owed() + w.given_up;
   switch (cause) {
     case CAUSE_SLOW: return owed() >= streams;
     case CAUSE_LOSS:
       return fault_played(FATE_GARBAGE) + fault_played(FATE_SLAMMED) > 0 ||
              fault_played(FATE_TWICE) + fault_played(FATE_ASTRAY) > UNKNOWN_MAX ||
-             owed() > ORPHANS_MAX || owed() * 2 > streams;
+             overdue > ORPHANS_MAX || overdue * 2 > streams;
     default: return 0;
   }
 }

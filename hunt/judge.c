@@ -208,6 +208,7 @@ void judge_answer(const guest *g, const asked *a, const cql_completion_t *c) {
   CHECK(again || untouched || c->attempts <= (is_bound(a) ? 1u + 2 * REPREPARES : 1u),
         "%u attempts of what must not be repeated", c->attempts);
   the_report->ends[-c->status]++;
+  if (c->status == CQL_ECANCELLED || c->status == CQL_ETIMEOUT) w.given_up++;
   CHECK(c->status == 0 || !w.calm || w.ending || c->status == CQL_ETOOBIG,
         "%s where nothing stands in the way", cql_error_name(c->status));
   if (c->status == 0)

@@ -101,6 +101,7 @@ typedef struct world {
   asked slots[SLOTS];
   uint32_t slots_used, slot_from; /* none from the first on was ever used */
   int64_t open, submitted, scanned_at, steps;
+  int64_t given_up; /* cancelled or timed out: their answers may be overdue */
   held held[HELD_MAX];
   int rules[FATES];      /* -1: none */
   int64_t played[FATES]; /* by rules that are gone */
