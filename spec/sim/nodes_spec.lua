@@ -230,6 +230,25 @@ describe("the function that says how near a node is", function()
     assert.same({ "local", "local", "ignored" }, distances())
   end)
 
+  it("that comes to ignore all nodes is told of at once, and once each time", function()
+    local world, everybody = two_datacenters(), "local"
+    connect(world, { distance = function() return everybody end })
+    settle(world)
+    for _ = 1, 2 do
+      logged, everybody = {}, "ignored"
+      assert(session:refresh_distances())
+      settle(world)
+      assert(session:refresh_distances())
+      settle(world)
+      assert.same({ "warning: all nodes are ignored; is what is said of their distances right?" },
+        logged)
+      everybody = "local"
+      assert(session:refresh_distances())
+      settle(world)
+      assert.same({ "up", "up", "up" }, states())
+    end
+  end)
+
   it("that ignores all nodes is told of, and why no session was made", function()
     local world = two_datacenters()
     local all = { "warning: all nodes are ignored; is what is said of their distances right?" }

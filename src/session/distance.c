@@ -49,6 +49,17 @@ static int belongs(const cql_session_t *session, const cql_node_t *node) {
   return node->at < cluster->node_count && cluster->nodes[node->at] == node;
 }
 
+static void warn_of_none(cql_session_t *session) {
+  const cql__cluster *cluster = &session->engine.cluster;
+  int all = cluster->node_count > 0;
+  for (uint32_t i = 0; i < cluster->node_count && all; i++)
+    all = !cluster->nodes[i]->undecided && cluster->nodes[i]->distance == CQL_DISTANCE_IGNORED;
+  if (all && !session->none_told && !session->datacenter_told)
+    cql__session_tell(session, CQL_EVENT_WARNING, 0, "",
+                      "all nodes are ignored; is what is said of their distances right?");
+  session->none_told = (uint8_t)all;
+}
+
 void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t answer) {
   if (!belongs(session, node) || session->engine.closing) return;
   int named = cql__distance_of(answer);
@@ -62,6 +73,7 @@ void cql__session_decide(cql_session_t *session, cql_node_t *node, cql_slice_t a
   }
   if (!changes) return;
   cql__session_tell_node(session, CQL_EVENT_DISTANCE, node, names[distance]);
+  if (distance == CQL_DISTANCE_IGNORED) warn_of_none(session);
   cql__control_reconsider(&session->control);
 }
 
@@ -107,17 +119,6 @@ static void warn_of_place(cql_session_t *session, const char *option, const char
     cql__session_tell(session, CQL_EVENT_WARNING, 0, "", text);
   }
   *told = !fits;
-}
-
-static void warn_of_none(cql_session_t *session) {
-  const cql__cluster *cluster = &session->engine.cluster;
-  int all = cluster->node_count > 0;
-  for (uint32_t i = 0; i < cluster->node_count && all; i++)
-    all = !cluster->nodes[i]->undecided && cluster->nodes[i]->distance == CQL_DISTANCE_IGNORED;
-  if (all && !session->none_told && !session->datacenter_told)
-    cql__session_tell(session, CQL_EVENT_WARNING, 0, "",
-                      "all nodes are ignored; is what is said of their distances right?");
-  session->none_told = (uint8_t)all;
 }
 
 void cql__session_check_places(cql_session_t *session) {
