@@ -211,11 +211,11 @@ describe("instructions", function()
   local function in_cluster(nodes, connections, in_flight)
     local usual = server
     start_server(nodes)
-    local counted = instructions { nodes = nodes, conns = connections, conc = in_flight,
+    local found = instructions { nodes = nodes, conns = connections, conc = in_flight,
       keys = 500, skip = 4000, requests = 12000 }
     stop_server()
     server = usual
-    return counted
+    return found
   end
 
   describe("of a select in a cluster", function()
