@@ -85,7 +85,7 @@ cassandra.describe("TLS", { tls = true }, function(server)
     serves(server, { tls_min_version = "1.3", compression = "lz4" })
     serves(server, { tls_name = "localhost" })
     serves(server, { tls_name = "node-1.cassandra.test" })
-    serves(server, { tls = { verify = "full", ca = server.tls_ca } })
+    serves(server, { tls_ca = "", tls = { verify = "full", ca = server.tls_ca } })
   end)
 
   it("is refused by who trusts another, or wants another name", function()
