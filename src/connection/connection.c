@@ -241,7 +241,7 @@ static void try_use(cql__connection *c) {
 
 static void used(cql__connection *c) {
   if (c->want_use) return; /* once more: the keyspace has changed meanwhile */
-  if (!c->retiring) cql__timer_cancel(&c->deadline);
+  if (!c->retiring || cql__streams_live(&c->streams) > 0) cql__timer_cancel(&c->deadline);
   c->events->used(c->owner, c, 0);
 }
 
@@ -483,8 +483,8 @@ static void on_second(cql__timer *timer) {
 void cql__connection_retire(cql__connection *c, const char *why) {
   if (c->retiring || c->state != CQL__SERVING) return;
   c->retiring = why;
-  uint32_t patience = cql__streams_live(&c->streams) ? c->settings->request_timeout_ms : 0;
-  cql__timer_set(c->settings->wheel, &c->deadline, now_of(c) + patience);
+  if (cql__streams_live(&c->streams) == 0) /* else the last request that ends will see to it */
+    cql__timer_set(c->settings->wheel, &c->deadline, now_of(c));
   c->events->retiring(c->owner, c);
 }
 

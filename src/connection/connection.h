@@ -106,7 +106,7 @@ struct cql__connection {
   uint8_t has_host_id; /* it is known who must answer */
   uint8_t host_id[16];
   cql__features features; /* of this connection, from SUPPORTED on */
-  cql__timer deadline;    /* of the handshake; of retiring; of USE */
+  cql__timer deadline;    /* of the handshake; of USE; retiring, of the end */
   cql__timer heartbeat;
   cql__timer second;               /* ages orphans */
   uint64_t last_read, read_before; /* the last two times that something came */
@@ -156,8 +156,8 @@ void cql__connection_sent(cql__connection *connection, size_t size);
 void cql__connection_unsent(cql__connection *connection, int stream);
 /* Its waiter has gone; the answer is still owed. */
 void cql__connection_orphan(cql__connection *connection, int stream);
-/* Takes nothing new, and ends with its last answer, soon if none is waited for, or after the
- * request timeout. `why`: static. */
+/* Takes nothing new, and ends with the last request that is under way; soon if there is none.
+ * `why`: static. */
 void cql__connection_retire(cql__connection *connection, const char *why);
 /* Sends what has gathered, unless the socket is full. */
 void cql__connection_flush(cql__connection *connection);
