@@ -237,7 +237,6 @@ void judge_step(guest *g) {
   cql_metrics_t m;
   cql_session_metrics(g->session, &m);
   int64_t open = g->open + g->use_open;
-  if (m.own > g->own_most) g->own_most = m.own;
   CHECK(m.taken == open, "%u slots are taken for %d requests", m.taken, (int)open);
   uint64_t under_way = m.in_flight + m.queued, owed = m.requests - m.completed;
   CHECK(under_way + (uint64_t)g->defines >= owed && under_way <= owed + m.own,
@@ -264,17 +263,18 @@ void judge_overdue(void) {
 
 /* ---- at rest ---- */
 
-static int64_t blocks_out(const guest *g) {
-  static char text[65536];
-  cql_session_dump(g->session, text, sizeof text);
-  const char *at = strstr(text, "memory: ");
-  CHECK(at, "the dump says nothing of memory");
-  return strtoll(at + 8, NULL, 10);
+/* The number behind these words of the session's dump. */
+static int64_t dumped(const char *dump, const char *words) {
+  const char *at = strstr(dump, words);
+  CHECK(at, "the dump doesn't say \"%s\"", words);
+  return strtoll(at + strlen(words), NULL, 10);
 }
 
+/* Small bodies stay with their slots, and slots are made by the dozen. */
 static void judge_memory(const guest *g) {
-  int64_t slots = (g->taken_most + g->own_most + 1 + 63) / 64 * 64; /* their small bodies stay */
-  int64_t blocks = blocks_out(g);
+  static char text[65536];
+  cql_session_dump(g->session, text, sizeof text);
+  int64_t slots = dumped(text, "memory: "), blocks = dumped(text, " slots, ");
   CHECK(blocks <= slots, "at rest: %d blocks are out for %d slots", (int)blocks, (int)slots);
 }
 

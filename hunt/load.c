@@ -205,7 +205,6 @@ int load_submit(guest *g, const wish *what, int at, const cql_slice_t *state) {
     g->defines++;
     w.defines++;
   }
-  if (g->open + g->use_open > g->taken_most) g->taken_most = g->open + g->use_open;
   w.open++;
   w.submitted++;
   the_report->requests++;

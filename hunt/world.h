@@ -78,8 +78,6 @@ typedef struct guest {
   int64_t stalled_until;
   int64_t closed_by; /* it closes: CLOSED must have come; 0: it doesn't */
   int ready, closed;
-  int64_t own_most; /* slots of the session itself */
-  int64_t taken_most;
   uint64_t lost; /* connections */
   uint64_t uses; /* of USE: submitted */
   int use_open, use_cancelled, keyspace, use_keyspace;

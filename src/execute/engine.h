@@ -36,6 +36,7 @@ typedef struct cql__engine {
   cql__shapes shapes;
   cql_metrics_t metrics;
   struct cql__request_chunk *chunks;
+  uint32_t slot_count; /* in the chunks */
   struct cql_request_s *free_requests;
   int64_t last_timestamp; /* of a request, in microseconds */
   uint32_t errands;       /* requests that are our own; see errand.h */

@@ -31,6 +31,7 @@ __attribute__((noinline)) static int add_chunk(cql__engine *engine) {
   if (!chunk) return CQL_ENOMEM;
   chunk->next = engine->chunks;
   engine->chunks = chunk;
+  engine->slot_count += CHUNK_REQUESTS;
   for (int i = CHUNK_REQUESTS; i-- > 0;) {
     cql_request_t *request = &chunk->requests[i];
     request->engine = engine;

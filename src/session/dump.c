@@ -80,8 +80,8 @@ int cql__session_dump(const cql_session_t *session, char *out, size_t size) {
       (unsigned long long)engine->metrics.requests, (unsigned long long)engine->metrics.completed,
       (unsigned)engine->metrics.in_flight, (unsigned)engine->metrics.queued,
       (unsigned)engine->metrics.taken);
-  say(&t, "  memory: %zu blocks out, %zu bytes of large blocks idle\n", engine->pool->live,
-      engine->pool->idle_large);
+  say(&t, "  memory: %u slots, %zu blocks out, %zu bytes of large blocks idle\n",
+      (unsigned)engine->slot_count, engine->pool->live, engine->pool->idle_large);
   for (uint32_t i = 0; i < cluster->node_count; i++) say_node(cluster->nodes[i], &t);
   return (int)t.used;
 }
