@@ -529,6 +529,23 @@ describe("a node of a script", function()
     end)
   end)
 
+  it("that moves isn't reached by who dialled it where it was", function()
+    local world = sim.world { seed = 2, latency = "20ms" }
+    local old, node = "127.0.0.1:9042", world:node(1)
+    world:run(function()
+      local connecting = world.cql.spawn(function()
+        return world:connect { contact_points = old, discover = false, connect_timeout_ms = 500 }
+      end)
+      world.cql.sleep(5) -- it is on its way
+      node:move "127.0.0.9"
+      node:start()
+      local session, failure = connecting:wait()
+      assert.is_nil(session)
+      assert.equal("NO_HOST", failure.name)
+      assert.equal(0, #node:connections())
+    end)
+  end)
+
   it("may share its address with another, on a port of its own", function()
     local world = sim.world { seed = 2, nodes = 0 }
     world:add { address = "127.0.0.1" }

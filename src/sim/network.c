@@ -163,8 +163,10 @@ static int listens(const cql__sim_node *node, uint16_t port) {
 }
 
 static void arrive_connect(cql__sim_wire *wire) {
-  cql__sim_node *node = wire->node;
   cql_sim_t *sim = wire->sim;
+  if (wire->direct && wire->socket && find_node(sim, &wire->socket->target.address) != wire->node)
+    wire->node = NULL; /* it has moved meanwhile */
+  cql__sim_node *node = wire->node;
   if (node && accepts(node, wire->port) == CQL__SIM_DROP) {
     cql__sim_trace_line(sim, "%s drops a connection of %d", node->text, wire->place);
     return;
@@ -283,6 +285,7 @@ static void lead(cql__sim_wire *wire, const cql__target *target) {
     wire->node->counters.astray++;
     wire->node = NULL;
   }
+  wire->direct = !forward && wire->node;
   wire->port = forward ? wire->node->address.port : target->address.port;
   wire->local_port = target->local_port ? target->local_port : next_source_port(sim);
   int translated = forward || (wire->node && wire->node->settings.nat);

@@ -29,6 +29,7 @@ typedef struct cql__sim_wire {
   struct cql__sim_client *client; /* the node's end; NULL: not accepted, or closed by it */
   struct cql__sim_host *host;
   struct cql__sim_node *node; /* NULL: nobody has the address */
+  int direct;                 /* dialled at its own address */
   int place;                  /* of the session */
   uint16_t port;              /* of the node */
   uint16_t local_port;        /* of the client */
