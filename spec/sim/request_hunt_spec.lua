@@ -311,7 +311,7 @@ end
 local function blocks_out(p)
   local text = ffi.new "char[8192]"
   C.cql__session_dump(p.session, text, 8192)
-  return tonumber(ffi.string(text):match "memory: (%d+) blocks out")
+  return tonumber(ffi.string(text):match " (%d+) blocks out")
 end
 
 local seeds = tonumber(os.getenv "CQL_HUNT_SEEDS") or 12
