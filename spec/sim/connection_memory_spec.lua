@@ -147,21 +147,11 @@ describe("an allocation that fails", function()
     for _, onwards in ipairs { 0, 1 } do
       it(("leaks nothing and ends nothing for good: v%d, %s, %s"):format(wire[1], wire[2],
         onwards == 1 and "and all after it" or "alone"), function()
-        collectgarbage()
-        collectgarbage "stop"
-        local baseline, n = tonumber(C.cql__mem_live()), 0
-        repeat
-          n = n + 1
-          local options = { protocol_version = wire[1], compression = wire[2], compression_min = 0,
-            contact_points = "10.0.0.1, db.example", client_id = "me", ask_authenticate = "true",
-            connections_per_node = 2, keyspace = "ks" }
-          local ok, failed = pcall(live, options, n, onwards)
-          if not ok then error(("allocation %d: %s"):format(n, tostring(failed)), 0) end
-          assert.equal(baseline, tonumber(C.cql__mem_live()), "allocation " .. n .. " leaks")
-          if n % 20 == 0 then collectgarbage() end
-        until not failed
-        collectgarbage "restart"
-        assert(n > 100, n)
+        local options = { protocol_version = wire[1], compression = wire[2], compression_min = 0,
+          contact_points = "10.0.0.1, db.example", client_id = "me", ask_authenticate = "true",
+          connections_per_node = 2, keyspace = "ks" }
+        unit.outlive_each_allocation(function(...) return live(options, ...) end, onwards,
+          peer.free_all, 100)
       end)
     end
   end

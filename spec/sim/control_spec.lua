@@ -1,5 +1,6 @@
 -- The control connection against nodes that are made by hand: what it asks and when, and what
 -- becomes of it when they say no, nothing, nonsense, or go.
+local peer = require "spec.support.peer"
 local server = require "spec.support.server"
 local topology = require "spec.support.topology"
 local unit = require "spec.support.unit"
@@ -62,10 +63,7 @@ local function assert_well(cluster, ...)
   assert.equal(1, #cluster:controls(p))
 end
 
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
 describe("a control connection", function()
   it("registers, reads, and is one beside those for requests", function()
@@ -777,20 +775,7 @@ describe("an allocation that fails", function()
   for onwards = 0, 1 do
     it("leaks nothing, and all is known later: " .. (onwards == 1 and "it and all after it" or
       "it alone"), function()
-      collectgarbage()
-      collectgarbage "stop"
-      local baseline, n = tonumber(C.cql__mem_live()), 0
-      repeat
-        n = n + 1
-        local ok, any = pcall(live, n, onwards)
-        if not ok then error(("allocation %d: %s"):format(n, tostring(any)), 0) end
-        if p then p:free() end
-        p = nil
-        assert.equal(baseline, tonumber(C.cql__mem_live()), "allocation " .. n .. " leaks")
-        if n % 20 == 0 then collectgarbage() end
-      until not any
-      collectgarbage "restart"
-      assert.is_true(n > 100, n)
+      unit.outlive_each_allocation(live, onwards, peer.free_all, 100)
     end)
   end
 end)

@@ -1,5 +1,6 @@
 -- Endpoints where memory ends: with a host that answers questions, and with client routes, through
 -- addresses and through names.
+local peer = require "spec.support.peer"
 local topology = require "spec.support.topology"
 local unit = require "spec.support.unit"
 
@@ -70,10 +71,7 @@ local function live(options, n, onwards)
   return any
 end
 
-after_each(function()
-  if p then p:free() end
-  p = nil
-end)
+after_each(peer.free_all)
 
 describe("an allocation that fails", function()
   for what, options in pairs { ["a host's answers"] = { ask_endpoint = "true" },
@@ -81,21 +79,8 @@ describe("an allocation that fails", function()
     for onwards = 0, 1 do
       it("leaks nothing, and all is reached later, by " .. what .. ": " ..
         (onwards == 1 and "it and all after it" or "it alone"), function()
-        collectgarbage()
-        collectgarbage "stop"
-        local baseline, n = tonumber(C.cql__mem_live()), 0
-        repeat
-          n = n + 1
-          local ok, any = pcall(live, options, n, onwards)
-          C.cql__mem_fail(0, 0)
-          if not ok then error(("allocation %d: %s"):format(n, tostring(any)), 0) end
-          if p then p:free() end
-          p = nil
-          assert.equal(baseline, tonumber(C.cql__mem_live()), "allocation " .. n .. " leaks")
-          if n % 20 == 0 then collectgarbage() end
-        until not any
-        collectgarbage "restart"
-        assert.is_true(n > 80, n)
+        unit.outlive_each_allocation(function(...) return live(options, ...) end, onwards,
+          peer.free_all, 80)
       end)
     end
   end

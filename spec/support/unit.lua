@@ -153,4 +153,23 @@ function unit.fail_each_allocation(fn)
   error "it never ends"
 end
 
+-- Calls live(n, onwards) with n growing until it says that there was no such allocation to fail;
+-- there are more than `least`. It bears what fails, and free_all() leaves nothing behind.
+function unit.outlive_each_allocation(live, onwards, free_all, least)
+  collectgarbage()
+  collectgarbage "stop"
+  local baseline, n = tonumber(C.cql__mem_live()), 0
+  repeat
+    n = n + 1
+    local ok, any = pcall(live, n, onwards)
+    C.cql__mem_fail(0, 0)
+    if not ok then error(("allocation %d: %s"):format(n, tostring(any)), 0) end
+    free_all()
+    assert(tonumber(C.cql__mem_live()) == baseline, ("allocation %d leaks"):format(n))
+    if n % 20 == 0 then collectgarbage() end
+  until not any
+  collectgarbage "restart"
+  assert(n > least, n)
+end
+
 return unit
