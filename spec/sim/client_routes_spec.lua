@@ -1,6 +1,7 @@
 -- Client routes: nodes of a ScyllaDB whose own addresses lead nowhere, and what its table says of
 -- how they are reached.
 local sim = require "cql.sim"
+local addresses_of = require "spec.support.addresses"
 local unit = require "spec.support.unit"
 
 local OWN = { "127.0.0.1:9042", "127.0.0.2:9042", "127.0.0.3:9042" }
@@ -59,14 +60,7 @@ local function count(name, part)
   return found
 end
 
-local function addresses()
-  local list = {}
-  for i, node in ipairs(session:nodes()) do
-    list[i] = node.address .. (node.up and "" or " down")
-  end
-  table.sort(list)
-  return list
-end
+local function addresses() return addresses_of(session) end
 
 local function write(first, last)
   local insert = assert(session:prepare "INSERT INTO ks.t (k, v) VALUES (?, ?)")

@@ -1,5 +1,6 @@
 -- Where nodes are reached: a function of the configuration, asked for each connection anew.
 local sim = require "cql.sim"
+local addresses_of = require "spec.support.addresses"
 local peer = require "spec.support.peer"
 local server = require "spec.support.server"
 local topology = require "spec.support.topology"
@@ -164,14 +165,7 @@ describe("behind one address", function()
     settle()
   end
 
-  local function addresses()
-    local list = {}
-    for i, node in ipairs(session:nodes()) do
-      list[i] = node.address .. (node.up and "" or " down")
-    end
-    table.sort(list)
-    return list
-  end
+  local function addresses() return addresses_of(session) end
 
   -- The nodes that have a control connection: the number of each.
   local function controls()

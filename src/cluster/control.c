@@ -239,7 +239,7 @@ static void on_closed(void *owner, cql__connection *connection, int error, const
       cql__cluster_lower_version(control->cluster, connection->lower_to)) {
     control->same = 1;
   } else {
-    if (!control->reading.has_read) note_failure(control, error, why);
+    if (!was_told || !control->reading.has_read) note_failure(control, error, why);
     tell(control, was_told ? CQL_EVENT_CONTROL_CLOSED : CQL_EVENT_CONTROL_FAILED, error, why);
   }
   if (!control->closing) set_timer(control, &control->retry, 0); /* not from inside its event */
@@ -292,7 +292,6 @@ static void next_candidate(cql__control *control) {
     end_round(control);
     return;
   }
-  control->reading.has_read = 0;
   if (control->point.length) {
     open_at(control, &(cql__endpoint){.target = {.address = control->point}});
   } else {

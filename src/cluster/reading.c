@@ -466,7 +466,7 @@ void cql__reading_init(cql__reading *reading, cql__cluster *cluster, cql__connec
 }
 
 void cql__reading_start(cql__reading *reading) {
-  reading->no_route_events = 0;
+  reading->has_read = reading->no_route_events = 0;
   enter(reading, REGISTER);
 }
 

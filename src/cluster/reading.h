@@ -48,7 +48,7 @@ typedef struct cql__reading {
   uint8_t wants;           /* CQL__WANTS_* */
   uint8_t reads_topology;  /* now */
   uint8_t has_topology;    /* of this node or an earlier one */
-  uint8_t has_read;        /* everything, since its owner said that nothing is */
+  uint8_t has_read;        /* everything, since it was started */
   uint8_t no_route_events; /* its node refuses to tell of them */
   uint8_t no_routes_told;
   uint8_t unknown_partitioner;
